@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: MIT
+#
+#   make                 the command, build/pagewalk
+#   make demo            shows it on the page tables of a real Linux (installs what is missing: libjansson-dev)
+#   make test            all tests (installs what is missing, by apt)
+#   make install         headers, pkg-config file and command, under PREFIX (/usr/local) and DESTDIR
+#   make run-vectors     build/run-vectors FILE...: page-walk vectors, tests/vectors/README.md
+#   make fuzz DURATION=s random walks against the model, new ones each time
+#   make coverage        lines and branches of include/ that the tests reach (installs llvm)
+#   make bench           the cost of a walk, as a ratio to bare loads in the same run
+#   make clean
+
+CC = gcc
+CFLAGS = -O2 -g
+WARNINGS = -Wall -Wextra -Wconversion -Wshadow -Werror
+PREFIX = /usr/local
+DESTDIR =
+VERSION = 0.1.0
+
+CPPFLAGS_ALL = -D_GNU_SOURCE -Iinclude -Itests -Iexamples/pagewalk $(CPPFLAGS)
+CFLAGS_ALL = -std=gnu11 $(WARNINGS) $(CFLAGS)
+COMPILE = $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL)
+
+HEADERS = $(wildcard include/pagewalk/*.h)
+COMMAND = $(wildcard examples/pagewalk/*.c)
+SUITES = $(wildcard tests/test_*.c)
+SUPPORT = tests/library.c tests/model.c tests/vector.c tests/generate.c examples/pagewalk/image.c
+ALL_HEADERS = $(HEADERS) $(wildcard tests/*.h examples/pagewalk/*.h)
+
+# Linked statically: the command needs nothing at run time.
+JANSSON = -l:libjansson.a
+
+DEMO_PACKAGES = gcc libc6-dev libjansson-dev
+TEST_PACKAGES = gcc g++ libc6-dev libjansson-dev libcriterion-dev clang libclang-rt-14-dev gcc-12-multilib g++-12-multilib \
+	gcc-s390x-linux-gnu libc6-dev-s390x-cross qemu-user qemu-system-x86 busybox-static binutils perl
+
+all: build/pagewalk
+
+build:
+	mkdir -p build
+
+build/pagewalk: $(COMMAND) $(ALL_HEADERS) | build
+	$(COMPILE) $(COMMAND) $(JANSSON) -o $@
+
+run-vectors: build/run-vectors
+
+build/run-vectors: tests/run_vectors.c $(SUPPORT) $(ALL_HEADERS) | build
+	$(COMPILE) tests/run_vectors.c $(SUPPORT) $(JANSSON) -o $@
+
+build/compare: tests/compare.c $(SUPPORT) $(ALL_HEADERS) | build
+	$(COMPILE) tests/compare.c $(SUPPORT) $(JANSSON) -o $@
+
+build/tests: $(SUITES) $(SUPPORT) $(ALL_HEADERS) | build
+	$(COMPILE) $(SUITES) $(SUPPORT) $(JANSSON) -lcriterion -o $@
+
+# The suites without Criterion, in one process: for sanitizers, for leaks, for other machines (tests/suite.h).
+PLAIN = -DSUITE_PLAIN tests/plain.c $(SUITES) $(SUPPORT)
+# What needs neither JSON nor files, for machines whose libraries are not here.
+PLAIN_FEW = -DSUITE_PLAIN tests/plain.c $(filter-out tests/test_vector.c tests/test_image.c,$(SUITES)) \
+	tests/library.c tests/model.c tests/generate.c
+
+build/tests-sanitized: $(SUITES) $(SUPPORT) $(ALL_HEADERS) tests/plain.c | build
+	$(COMPILE) -O1 -fsanitize=address,undefined -fno-sanitize-recover=all $(PLAIN) $(JANSSON) -o $@
+
+build/pagewalk-sanitized: $(COMMAND) $(ALL_HEADERS) | build
+	$(COMPILE) -O1 -fsanitize=address,undefined -fno-sanitize-recover=all $(COMMAND) $(JANSSON) -o $@
+
+build/compare-sanitized: tests/compare.c $(SUPPORT) $(ALL_HEADERS) | build
+	$(COMPILE) -O1 -fsanitize=address,undefined -fno-sanitize-recover=all tests/compare.c $(SUPPORT) $(JANSSON) -o $@
+
+build/tests-m32: $(SUITES) $(SUPPORT) $(ALL_HEADERS) tests/plain.c | build
+	gcc -m32 -msse2 -mfpmath=sse $(CPPFLAGS_ALL) -std=gnu11 $(WARNINGS) -O2 $(PLAIN_FEW) -o $@
+
+build/tests-s390x: $(SUITES) $(SUPPORT) $(ALL_HEADERS) tests/plain.c | build
+	s390x-linux-gnu-gcc -static $(CPPFLAGS_ALL) -std=gnu11 $(WARNINGS) -O2 $(PLAIN_FEW) -o $@
+
+build/minimal: examples/minimal.c $(HEADERS) | build
+	$(CC) -std=c99 -Wall -Wextra -Wpedantic -Werror $(CFLAGS) -Iinclude examples/minimal.c -o $@
+
+build/bench: tests/bench.c $(HEADERS) | build
+	$(COMPILE) tests/bench.c -o $@
+
+bench: build/bench
+	build/bench
+
+DURATION = 60
+fuzz: build/compare
+	build/compare --seconds $(DURATION)
+
+# clang's own coverage counts an inline function once, however many units and instances it is in.
+coverage: packages
+	@tests/packages.sh llvm
+	clang $(CPPFLAGS_ALL) -std=gnu11 -O1 -fprofile-instr-generate -fcoverage-mapping $(PLAIN) $(JANSSON) -o build/tests-coverage
+	clang $(CPPFLAGS_ALL) -std=gnu11 -O1 -fprofile-instr-generate -fcoverage-mapping tests/compare.c $(SUPPORT) $(JANSSON) -o build/compare-coverage
+	LLVM_PROFILE_FILE=build/tests.profraw build/tests-coverage
+	LLVM_PROFILE_FILE=build/compare.profraw build/compare-coverage 300000
+	llvm-profdata merge -o build/coverage.profdata build/tests.profraw build/compare.profraw
+	llvm-cov report build/tests-coverage -object build/compare-coverage -instr-profile build/coverage.profdata \
+		$(addprefix $(CURDIR)/,$(HEADERS)) $(HEADERS)
+
+demo:
+	@tests/packages.sh $(DEMO_PACKAGES)
+	@$(MAKE) --no-print-directory build/pagewalk
+	@examples/demo.sh build/pagewalk
+
+packages:
+	@tests/packages.sh $(TEST_PACKAGES)
+
+test: packages
+	@tests/run.sh
+
+install: build/pagewalk
+	install -d $(DESTDIR)$(PREFIX)/include/pagewalk $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/bin
+	install -m 644 $(HEADERS) $(DESTDIR)$(PREFIX)/include/pagewalk
+	install -m 755 build/pagewalk $(DESTDIR)$(PREFIX)/bin
+	printf 'prefix=%s\nincludedir=$${prefix}/include\n\nName: pagewalk\nDescription: x86 page walks, header-only\nVersion: %s\nCflags: -I$${includedir}\n' \
+		'$(PREFIX)' '$(VERSION)' > $(DESTDIR)$(PREFIX)/lib/pkgconfig/pagewalk.pc
+
+clean:
+	rm -rf build
+
+.PHONY: all run-vectors bench fuzz coverage demo packages test install clean
