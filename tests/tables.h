@@ -50,7 +50,7 @@
 #define ALL_FEATURES ((unsigned)(CASE_PSE | CASE_PSE36 | CASE_PAE | CASE_NX | CASE_PAT | CASE_PAGE1GB | CASE_SMEP | \
 				 CASE_SMAP | CASE_PKU | CASE_LA57))
 
-/* ---- The way of one address ---------------------------------------------------------------------------------- */
+/* ---- The way of one address ------------------------------------------------------------------ */
 
 /*
  * Where the table of each level is. No two places differ in one bit only, so that a wrong bit in a pointer leads to
@@ -157,7 +157,7 @@ static inline unsigned table_max_leaf(unsigned levels)
 	return levels > 3 ? 3 : 2;
 }
 
-/* ---- Answers --------------------------------------------------------------------------------------------------- */
+/* ---- Answers --------------------------------------------------------------------------------- */
 
 /* want: the memory as it was, and nothing else. */
 static inline void want_outcome(const struct case_question *q, struct case_answer *want, enum case_outcome outcome)
@@ -264,7 +264,7 @@ static inline bool table_counts(unsigned *differ)
 	return ++*differ <= 10;
 }
 
-/* ---- MODE-4 ... MODE-13, a bit at a time ------------------------------------------------------------------------- */
+/* ---- MODE-4 ... MODE-13, a bit at a time ----------------------------------------------------- */
 
 static inline bool rule_is_kvm(const struct case_question *q)
 {
@@ -342,7 +342,7 @@ static inline bool rule_is_reserved(const struct case_question *q, unsigned leve
 	}
 }
 
-/* ---- Chance: the same numbers everywhere -------------------------------------------------------------------------- */
+/* ---- Chance: the same numbers everywhere ----------------------------------------------------- */
 
 struct chance {
 	uint64_t state; /* not 0 */

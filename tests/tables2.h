@@ -15,11 +15,12 @@
 #define BIT(n) ((uint64_t)1 << (n))
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))
 #define HEX(n) ((unsigned long long)(n)) /* for %llx */
+#define BITS(high, low) ((~(uint64_t)0 >> (63 - (high))) & (~(uint64_t)0 << (low)))
 
-/* Bits high ... low; none if high < low. */
+/* The same, but none if high < low. */
 static inline uint64_t bits(int high, int low)
 {
-	return high < low ? 0 : (~(uint64_t)0 >> (63 - high)) & (~(uint64_t)0 << low);
+	return high < low ? 0 : BITS(high, low);
 }
 
 /* ---- What came out, in three words ------------------------------------------------------------------------------ */
@@ -144,6 +145,7 @@ struct step {
 struct tables {
 	struct case_question q;
 	enum shape guest, second;      /* second: SHAPE_OFF if there is none */
+	char name[64];                 /* of the two, for messages */
 	unsigned second_leaf;          /* level of the second stage's pages */
 	uint64_t next;                 /* free physical memory */
 	unsigned steps;
@@ -181,8 +183,8 @@ static inline uint64_t entry_now(const struct tables *t, enum shape s, uint64_t 
 static inline void entry_set(struct tables *t, enum shape s, uint64_t at, uint64_t entry)
 {
 	if (case_find(&t->q.memory, at & ~(uint64_t)7) < 0)
-		cr_assert(case_set(&t->q.memory, at & ~(uint64_t)7, 0));
-	cr_assert(case_store(&t->q.memory, t->q.memory.value, at, shapes[s].size, entry));
+		cr_assert(case_set(&t->q.memory, at & ~(uint64_t)7, 0), "no room for 0x%llx", HEX(at));
+	cr_assert(case_store(&t->q.memory, t->q.memory.value, at, shapes[s].size, entry), "no word at 0x%llx", HEX(at));
 }
 
 /* CR0, CR4 and EFER of a mode; WP, PSE and NXE on. */
@@ -218,6 +220,7 @@ static inline void tables_start(struct tables *t, enum case_profile profile, uns
 	}
 	t->guest = guest;
 	t->second = second;
+	snprintf(t->name, sizeof(t->name), "%s on %s%s", shapes[guest].name, shapes[second].name, ept_ad ? " with A/D" : "");
 	t->second_leaf = 1;
 	t->steps = 0;
 	/* High addresses where the entries have room for them. */
@@ -337,6 +340,33 @@ static inline void tables_edit(struct tables *t, unsigned level, uint64_t set, u
 		t->q.pdpte[t->q.va >> 30 & 3] = (t->q.pdpte[t->q.va >> 30 & 3] | set) & ~clear;
 }
 
+/* Where the guest's walk of that level (0: its access) goes. */
+static inline uint64_t guest_gpa(const struct tables *t, unsigned level)
+{
+	for (unsigned i = 0; i < t->steps; i++)
+		if (t->step[i].level == level)
+			return t->step[i].gpa;
+	cr_assert(false, "no step of level %u", level);
+	return 0;
+}
+
+/* The physical address of the second stage's entry of a level for a GPA, which all entries above lead to. */
+static inline uint64_t second_at(const struct tables *t, uint64_t gpa, unsigned level)
+{
+	uint64_t table = ROOT;
+
+	for (unsigned l = shapes[t->second].levels; l > level; l--)
+		table = entry_now(t, t->second, entry_at(t->second, table, gpa, l)) & bits((int)t->q.maxphyaddr - 1, 12);
+	return entry_at(t->second, table, gpa, level);
+}
+
+static inline void second_edit(struct tables *t, uint64_t gpa, unsigned level, uint64_t set, uint64_t clear)
+{
+	uint64_t at = second_at(t, gpa, level);
+
+	entry_set(t, t->second, at, (entry_now(t, t->second, at) | set) & ~clear);
+}
+
 /* ---- The library's answer ------------------------------------------------------------------------------------------- */
 
 struct asked {
@@ -434,7 +464,7 @@ static inline bool npt_reserved(const struct case_question *q, enum shape s, uin
 	if (s == SHAPE_32) /* MODE-4, MODE-5 */
 		return page && level == 2 && (e & bits(21, m4 - 19));
 	if (s == SHAPE_PAE && level == 3) /* MODE-7 */
-		return e & (bits(2, 1) | bits(8, 5) | bits(63, m));
+		return !kvm && (e & (bits(2, 1) | bits(8, 5) | bits(63, m)));
 	if (!(q->hefer & BIT(11)) && (e & BIT(63)))
 		return true;
 	if (e & bits(s == SHAPE_PAE ? 62 : 51, m)) /* MODE-9, MODE-10 */
@@ -553,7 +583,7 @@ static inline unsigned flag_entry(const struct tables *t, uint64_t *value, enum 
 
 	if ((e & flags) == flags)
 		return 0;
-	cr_assert(case_store(&t->q.memory, value, at, shapes[s].size, e | flags));
+	cr_assert(case_store(&t->q.memory, value, at, shapes[s].size, e | flags), "no word at 0x%llx", HEX(at));
 	return 1;
 }
 

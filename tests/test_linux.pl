@@ -6,6 +6,7 @@
 # `pagewalk translate` must say what the monitor's gva2gpa says.
 use strict;
 use warnings;
+no warnings 'portable'; # 64-bit numbers
 
 my ($command, $folder) = @ARGV;
 my ($passed, $failed) = (0, 0);
@@ -56,7 +57,6 @@ sub leaves {
 	return \%leaves;
 }
 
-no warnings 'portable'; # 64-bit numbers
 for my $image (['memory.raw', @registers], ['dump.elf']) {
 	my ($name, @options) = @$image;
 	my $ours = leaves(@options, "$folder/$name");

@@ -17,52 +17,61 @@
 
 static struct {
 	bool wanted, shown;
-	unsigned calls;      /* the clock is looked at in every 64th */
+	unsigned calls;       /* the clock is looked at in every 64th */
 	struct timespec next; /* when the line may be written again */
 } line;
 
-static int output_error; /* errno of the first write that failed */
+static int output_error;      /* errno of the first write that failed */
+static char notes[4][1024];  /* for the end */
+static unsigned note_count;
 
-static void say(const char *subject, const char *format, va_list arguments)
+static void compose(char *text, size_t size, const char *subject, const char *format, va_list arguments)
 {
-	char text[1024];
-	int n = snprintf(text, sizeof(text), "pagewalk: %.400s: ", subject);
+	int n = snprintf(text, size, "%.400s: ", subject);
 
-	if (n > 0 && (size_t)n < sizeof(text))
-		vsnprintf(text + n, sizeof(text) - (size_t)n, format, arguments);
-	fail_line(text + strlen("pagewalk: "));
+	if (n > 0 && (size_t)n < size)
+		vsnprintf(text + n, size - (size_t)n, format, arguments);
+}
+
+/* What the user gave may hold anything; it stays one line. */
+static void write_line(const char *text)
+{
+	fputs("pagewalk: ", stderr);
+	for (; *text; text++)
+		fputc((unsigned char)*text < ' ' || *text == 0x7f ? '?' : *text, stderr);
+	fputc('\n', stderr);
 }
 
 int fail(const char *subject, const char *format, ...)
 {
 	va_list arguments;
+	char text[1024];
 
 	va_start(arguments, format);
-	say(subject, format, arguments);
+	compose(text, sizeof(text), subject, format, arguments);
 	va_end(arguments);
-	return STATUS_ERROR;
+	return fail_line(text);
 }
 
 void note(const char *subject, const char *format, ...)
 {
 	va_list arguments;
 
+	if (note_count == sizeof(notes) / sizeof(*notes))
+		return;
 	va_start(arguments, format);
-	say(subject, format, arguments);
+	compose(notes[note_count++], sizeof(*notes), subject, format, arguments);
 	va_end(arguments);
 }
 
 int fail_line(const char *text)
 {
 	progress_clear();
-	fputs("pagewalk: ", stderr);
-	for (; *text; text++) /* what the user gave may hold anything */
-		fputc((unsigned char)*text < ' ' || *text == 0x7f ? '?' : *text, stderr);
-	fputc('\n', stderr);
+	write_line(text);
 	return STATUS_ERROR;
 }
 
-/* ---- Standard output ------------------------------------------------------------------------------------------------ */
+/* ---- Standard output ------------------------------------------------------------------------- */
 
 void output(const char *text, size_t n)
 {
@@ -100,10 +109,15 @@ int output_finish(int status)
 	errno = EIO;
 	if (fflush(stdout) && !output_error)
 		output_error = errno;
-	return output_error ? fail("standard output", "%s", strerror(output_error)) : status;
+	if (output_error && status != STATUS_ERROR)
+		return fail("standard output", "%s", strerror(output_error));
+	progress_clear();
+	for (unsigned i = 0; status != STATUS_ERROR && i < note_count; i++)
+		write_line(notes[i]);
+	return status;
 }
 
-/* ---- Progress ----------------------------------------------------------------------------------------------------------- */
+/* ---- Progress -------------------------------------------------------------------------------- */
 
 /* Sets the time before which nothing is to be written. */
 static void wait_for(struct timespec now, time_t seconds, long milliseconds)

@@ -15,16 +15,16 @@
 enum { STATUS_OK, STATUS_FAULTS, STATUS_ERROR };
 
 #ifdef __GNUC__
-#define REPORT_PRINTF(format, first) __attribute__((format(printf, format, first)))
+#define REPORT_PRINTF(text, first) __attribute__((format(printf, text, first)))
 #else
-#define REPORT_PRINTF(format, first)
+#define REPORT_PRINTF(text, first)
 #endif
 
-/* "pagewalk: SUBJECT: ..." on standard error, one line whatever the subject. STATUS_ERROR, so that it can be returned. */
+/* "pagewalk: SUBJECT: ..." on standard error, one line whatever the subject. Returns STATUS_ERROR. */
 int fail(const char *subject, const char *format, ...) REPORT_PRINTF(2, 3);
 /* The same for a line that names its subject already, as image.h's do. */
 int fail_line(const char *line);
-/* The same for what is no error. */
+/* A line of the same form that is no error. output_finish() writes it, unless there was an error: that is one line. */
 void note(const char *subject, const char *format, ...) REPORT_PRINTF(2, 3);
 
 void output(const char *text, size_t n);
@@ -33,7 +33,7 @@ void output_text(const char *text);
 void output_json(json_t *object);
 /* Whether a write failed: the rest would be in vain. */
 bool output_failed(void);
-/* Writes what is left. Returns status, or after a failed write STATUS_ERROR with its line. */
+/* Writes what is left, and the notes. Returns status, or after a failed write STATUS_ERROR with its line. */
 int output_finish(int status);
 
 /*

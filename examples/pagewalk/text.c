@@ -60,7 +60,7 @@ char *put_address(char *to, uint64_t value)
 	return to;
 }
 
-char *put_decimal(char *to, unsigned value)
+char *put_decimal(char *to, uint64_t value)
 {
 	if (value >= 10)
 		to = put_decimal(to, value / 10);
@@ -114,7 +114,7 @@ json_t *json_text(const char *text)
 	return json;
 }
 
-/* ---- Rules ------------------------------------------------------------------------------------------------------------- */
+/* ---- Rules ----------------------------------------------------------------------------------- */
 
 void rule_name(uint16_t rule, char name[RULE_SIZE])
 {
@@ -141,14 +141,14 @@ static const struct {
 	{ PAGEWALK_RULE(MODE, 10), "in long mode these bits are reserved" },
 	{ PAGEWALK_RULE(MODE, 11), "AMD reserves bit 8 in the entries of the upper levels" },
 	{ PAGEWALK_RULE(MODE, 16), "an address must be canonical: its upper bits all equal" },
-	{ PAGEWALK_RULE(PERM, 3), "a supervisor reads any page, but for a user page under SMAP" },
-	{ PAGEWALK_RULE(PERM, 4), "a supervisor write needs W in every entry while CR0.WP=1, and under SMAP no user page" },
-	{ PAGEWALK_RULE(PERM, 5), "a supervisor fetch needs NX=0 in every entry, and under SMEP no user page" },
+	{ PAGEWALK_RULE(PERM, 3), "a supervisor reads any page, but for a user page under SMAP, AC=0" },
+	{ PAGEWALK_RULE(PERM, 4), "a supervisor write needs W everywhere if WP=1, and no user page under SMAP, AC=0" },
+	{ PAGEWALK_RULE(PERM, 5), "a supervisor fetch needs NX=0 in every entry, and no user page under SMEP" },
 	{ PAGEWALK_RULE(PERM, 6), "a user access needs U in every entry; a write W too, a fetch NX=0" },
 	{ PAGEWALK_RULE(PERM, 7), "PKRU denies data accesses to user pages with this protection key" },
 	{ PAGEWALK_RULE(ERR, 1), "the entry is not present" },
 	{ PAGEWALK_RULE(EPT, 2), "the EPT entry is not present: none of R, W, X" },
-	{ PAGEWALK_RULE(EPT, 3), "the EPT entry is misconfigured: rights that cannot go together, a bad type, or a reserved bit" },
+	{ PAGEWALK_RULE(EPT, 3), "the EPT entry has rights that cannot go together, a bad type, or a reserved bit" },
 	{ PAGEWALK_RULE(EPT, 6), "an access needs its own right, R, W or X, in every EPT entry" },
 	{ PAGEWALK_RULE(EPT, 13), "the guest-physical address has more bits than the EPT walk translates" },
 	{ PAGEWALK_RULE(NPT, 4), "a nested access needs U in every entry of the host; a write W too, a fetch NX=0" },

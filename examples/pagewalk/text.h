@@ -18,7 +18,7 @@ bool parse_decimal(const char *text, uint64_t *value);
 
 char *put_text(char *to, const char *text);
 char *put_address(char *to, uint64_t value);   /* 0x and 16 digits */
-char *put_decimal(char *to, unsigned value);
+char *put_decimal(char *to, uint64_t value);
 char *put_rights(char *to, unsigned rights);   /* PAGEWALK_RIGHTS_...: "urwx", '-' for what is not there */
 
 enum { HEX_SIZE = 20, RULE_SIZE = 16 };

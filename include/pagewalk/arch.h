@@ -35,10 +35,14 @@
 #define PAGEWALK_CR4_SMAP               PAGEWALK_BIT(21)
 #define PAGEWALK_CR4_PKE                PAGEWALK_BIT(22)
 #define PAGEWALK_CR4_CET                PAGEWALK_BIT(23)
+#define PAGEWALK_CR4_PKS                PAGEWALK_BIT(24)
+#define PAGEWALK_CR4_LASS               PAGEWALK_BIT(27)
+#define PAGEWALK_CR4_LAM_SUP            PAGEWALK_BIT(28)
 
 #define PAGEWALK_EFER_LME               PAGEWALK_BIT(8)
 #define PAGEWALK_EFER_LMA               PAGEWALK_BIT(10)
 #define PAGEWALK_EFER_NXE               PAGEWALK_BIT(11)
+#define PAGEWALK_EFER_UAIE              PAGEWALK_BIT(20)
 
 #define PAGEWALK_RFLAGS_AC              PAGEWALK_BIT(18)
 

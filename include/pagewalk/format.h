@@ -61,6 +61,8 @@ static inline bool pagewalk_possible_(const struct pagewalk_cpu *cpu, const stru
 		{ PAGEWALK_CR4_SMAP, 0, PAGEWALK_FEATURE_SMAP },
 		{ PAGEWALK_CR4_PKE, 0, PAGEWALK_FEATURE_PKU },
 		{ 0, PAGEWALK_EFER_NXE, PAGEWALK_FEATURE_NX },
+		/* These change answers, and no pagewalk_cpu has them so far: a refusal is better than a wrong answer. */
+		{ PAGEWALK_CR4_PKS | PAGEWALK_CR4_LASS | PAGEWALK_CR4_LAM_SUP, PAGEWALK_EFER_UAIE, 0 },
 	};
 	bool pg = (r->cr0 & PAGEWALK_CR0_PG) != 0;
 	bool lme = (r->efer & PAGEWALK_EFER_LME) != 0;

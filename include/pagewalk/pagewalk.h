@@ -58,8 +58,13 @@ static inline enum pagewalk_status pagewalk_refuse_walk_(const struct PAGEWALK_T
 
 static inline enum pagewalk_status pagewalk_set_bad_(struct PAGEWALK_TAG *w)
 {
+	int i;
+
 	w->cpu_role = 0;
 	w->fmt.kind = PAGEWALK_KIND_NONE;
+	w->fmt.pdpte_registers = false;
+	for (i = 0; i < 16; i++)
+		w->fmt.permissions[i] = 0xffff; /* a cached translation is no good either */
 	w->gva_to_gpa = pagewalk_refuse_walk_;
 	return PAGEWALK_BAD_STATE;
 }
@@ -160,7 +165,9 @@ static inline enum pagewalk_status pagewalk_init_npt(struct PAGEWALK_TAG *w, con
 	/* The host's WP, SMAP and keys mean nothing here (NPT-4); SMEP shows in EXITINFO1 (NPT-5). */
 	role &= ~(7u << PAGEWALK_ROLE_KIND_SHIFT | PAGEWALK_ROLE_WP | PAGEWALK_ROLE_SMAP | PAGEWALK_ROLE_PKE | PAGEWALK_ROLE_64BIT);
 	role |= (uint32_t)PAGEWALK_KIND_NPT << PAGEWALK_ROLE_KIND_SHIFT | pagewalk_role_if_(gmet, PAGEWALK_ROLE_GMET);
-	return pagewalk_set_role_(w, role);
+	if (pagewalk_set_role_(w, role) != PAGEWALK_OK || (ncr3 & w->fmt.root_rsvd))
+		return pagewalk_set_bad_(w);
+	return PAGEWALK_OK;
 }
 
 /* ---- Walk ------------------------------------------------------------------------------------------------------------------- */

@@ -72,7 +72,7 @@ enum pagewalk_vendor { PAGEWALK_INTEL, PAGEWALK_AMD };
 #define PAGEWALK_QUIRK_EPT_HIGH_IGNORED PAGEWALK_BIT(1) /* EPT-13: GPA bits over the walk's width are ignored; off: EPT violation */
 #define PAGEWALK_QUIRK_AMD_PDPTE_BIT8   PAGEWALK_BIT(2) /* MODE-11: AMD reserves bit 8 in a PDPTE that maps no page, too */
 #define PAGEWALK_QUIRK_AMD_PSE36_BY_M   PAGEWALK_BIT(3) /* MODE-5: AMD bounds a 4 MiB page by MAXPHYADDR as Intel does; off: 40 bits */
-/* Then where KVM departs from the hardware; the number is that of docs/rules.md's list. Number 6 is AD_AS_WALKED off, number 9 is
+/* Then where KVM departs from the hardware; the number is that of docs/deviations.md. Number 6 is AD_AS_WALKED off, number 9 is
  * what EPT-6 and NPT-2 say anyway, and so is the first half of 10. */
 #define PAGEWALK_QUIRK_KVM_ID           PAGEWALK_BIT(8)  /* 1: the I/D error bit by NXE or SMEP alone, whatever PAE is */
 #define PAGEWALK_QUIRK_KVM_PSE36        PAGEWALK_BIT(9)  /* 2: a 4 MiB page has 36 address bits whatever the CPU has */

@@ -1,0 +1,1121 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_nested.c: two dimensions together: every paging mode of a guest on every kind of second stage. EPT-12, NPT-6,
+ * AD-2, AD-5, MODE-8, the record, the bounds of the callbacks, and memory that is not there.
+ */
+#include "tables2.h"
+
+static struct tables t;
+static struct asked a;
+
+static const enum shape guests[] = { SHAPE_OFF, SHAPE_32, SHAPE_PAE, SHAPE_4, SHAPE_5 };
+static const enum shape seconds[] = { SHAPE_EPT4, SHAPE_EPT5, SHAPE_32, SHAPE_PAE, SHAPE_4, SHAPE_5 };
+
+#define VA 0x23456789u /* fits all modes */
+#define ALL_RIGHTS (CASE_W | CASE_X | CASE_U)
+#define KVM PAGEWALK_QUIRKS_KVM
+#define LEADS(pa) ((struct outcome){ TO, pa, 0 })
+#define VIOLATES(code, at) ((struct outcome){ VIOLATION, code, at })
+#define NPFS(code, at) ((struct outcome){ NPF, code, at })
+
+static bool is_ept(enum shape s)
+{
+	return s >= SHAPE_EPT4;
+}
+
+/* Good tables of both; hardware's profile, but KVM's for a PAE guest on nested tables, whose PDPTEs are no registers else. */
+static void start(enum shape guest, enum shape second, bool ept_ad)
+{
+	tables_start(&t, is_ept(second) ? CASE_INTEL : guest == SHAPE_PAE ? CASE_KVM_AMD : CASE_AMD, 51, guest, second, ept_ad);
+	tables_guest(&t, VA, 1, false);
+}
+
+/* A and D in all of the guest's entries. */
+static void set_guest_flags(void)
+{
+	for (unsigned i = 0; i < t.steps; i++)
+		if (t.step[i].level && !(t.guest == SHAPE_PAE && t.step[i].level == 3))
+			tables_edit(&t, t.step[i].level, 0x60, 0);
+}
+
+/* ---- All refusals of the second stage -------------------------------------------------------------------------------- */
+
+struct expected {
+	struct outcome outcome;
+	unsigned reads, writes;
+	unsigned step;                  /* the step that was the last */
+	struct judged last;             /* and the second stage's last walk */
+	uint64_t pte[5];                /* the guest's entries as read; [level - 1] */
+	uint64_t value[CASE_MAX_WORDS]; /* the memory's words in the end */
+};
+
+/* AD-1, EPT-16: flags for a guest's entry; false: the second stage refuses to write it. */
+static bool flag_guest(struct expected *e, unsigned step, uint64_t flags)
+{
+	const struct step *s = &t.step[step];
+	struct judged j;
+
+	if ((t.guest == SHAPE_PAE && s->level == 3) || (entry_get(&t, e->value, t.guest, s->pa) & flags) == flags)
+		return true;
+	j = judge(&t, e->value, s->gpa, BY_UPDATE, CASE_WRITE, true, 0);
+	if (j.outcome.what != TO) {
+		e->reads += j.reads;
+		e->outcome = j.outcome;
+		e->step = step;
+		e->last = j;
+		return false;
+	}
+	e->writes += flag_entry(&t, e->value, t.guest, s->pa, flags);
+	return true;
+}
+
+/* EPT-12, NPT-6: the whole walk of a guest whose own entries are all good. */
+static void follow(struct expected *e)
+{
+	bool as_walked = t.q.profile < CASE_KVM_INTEL && (t.q.knobs & CASE_AD_AS_WALKED);
+
+	e->reads = e->writes = 0;
+	memcpy(e->value, t.q.memory.value, t.q.memory.count * sizeof(*e->value));
+	for (e->step = 0;; e->step++) {
+		const struct step *s = &t.step[e->step];
+
+		e->last = judge(&t, e->value, s->gpa, s->level ? BY_WALK : BY_ACCESS, t.q.access, t.q.user, ALL_RIGHTS);
+		e->reads += e->last.reads;
+		e->writes += judged_flags(&t, e->value, &e->last);
+		e->outcome = e->last.outcome;
+		if (e->outcome.what != TO)
+			return;
+		if (!s->level)
+			break;
+		e->reads++;
+		e->pte[s->level - 1] = entry_get(&t, e->value, t.guest, s->pa);
+		if (as_walked && t.step[e->step + 1].level && !flag_guest(e, e->step, 0x20))
+			return;
+	}
+	for (unsigned i = 0; i < t.steps - 1; i++) {
+		bool page = i == t.steps - 2;
+
+		if (page || !as_walked)
+			if (!flag_guest(e, i, page && t.q.access == CASE_WRITE ? 0x60 : 0x20))
+				return;
+	}
+}
+
+/* The record of the walk that follow() expects. */
+static void check_record(const struct expected *e, unsigned guest_leaf, const char *name)
+{
+	const struct pagewalk_walk *walk = &a.run.walk;
+	bool refused = e->outcome.what != TO;
+	/* The guest's level: where it was refused; the page's, if it came that far. */
+	bool done = !t.step[e->step].level || (!(t.q.knobs & CASE_AD_AS_WALKED) && a.run.reads == e->reads && e->last.outcome.what != TO &&
+					       e->reads > e->step * (shapes[t.second].levels + 1) + shapes[t.second].levels);
+	unsigned level = t.guest == SHAPE_OFF ? 0 : done ? guest_leaf : t.step[e->step].level;
+
+	EXPECT_NUMBER(walk->guest.address, t.q.va, "%s: guest.address", name);
+	EXPECT_NUMBER(walk->guest.max_level, shapes[t.guest].levels, "%s: guest.max_level", name);
+	EXPECT_NUMBER(walk->guest.level, level, "%s: guest.level", name);
+	for (unsigned i = 0; i < t.steps && t.step[i].level; i++) {
+		const struct pagewalk_entry *entry = &walk->guest.entry[t.step[i].level - 1];
+
+		if (t.step[i].level >= level)
+			EXPECT_NUMBER(entry->gpa, t.step[i].gpa, "%s: guest.entry[%u].gpa", name, t.step[i].level - 1);
+		if (t.step[i].level > level || (done && t.step[i].level == level)) {
+			EXPECT_NUMBER(entry->pa, t.step[i].pa, "%s: guest.entry[%u].pa", name, t.step[i].level - 1);
+			EXPECT_NUMBER(entry->pte, e->pte[t.step[i].level - 1], "%s: guest.entry[%u].pte", name, t.step[i].level - 1);
+		}
+	}
+	if (!t.step[e->step].level)
+		EXPECT_NUMBER(walk->guest.gpa, t.step[e->step].gpa, "%s: guest.gpa", name);
+	EXPECT_NUMBER(walk->nested.address, t.step[e->step].gpa, "%s: nested.address", name);
+	EXPECT_NUMBER(walk->nested.max_level, shapes[t.second].levels, "%s: nested.max_level", name);
+	EXPECT_NUMBER(walk->nested.level, e->last.level, "%s: nested.level", name);
+	EXPECT_NUMBER(walk->nested.access & (BIT(32) | BIT(33)), t.step[e->step].level ? BIT(33) : BIT(32), "%s: nested.access", name);
+	for (unsigned l = shapes[t.second].levels; l >= e->last.level; l--) {
+		EXPECT_NUMBER(walk->nested.entry[l - 1].gpa, e->last.at[l - 1], "%s: nested.entry[%u].gpa", name, l - 1);
+		EXPECT_NUMBER(walk->nested.entry[l - 1].pa, e->last.at[l - 1], "%s: nested.entry[%u].pa", name, l - 1);
+		EXPECT_NUMBER(walk->nested.entry[l - 1].pte, e->last.pte[l - 1], "%s: nested.entry[%u].pte", name, l - 1);
+	}
+	if (refused) {
+		EXPECT_NUMBER(walk->fault.second_stage, true, "%s: second_stage", name);
+		EXPECT_NUMBER(walk->fault.address, t.q.va, "%s: fault.address", name);
+	} else {
+		unsigned shift = t.guest == SHAPE_OFF ? 64 : shape_shift(t.guest, guest_leaf);
+
+		EXPECT_NUMBER(walk->nested.gpa, e->outcome.code, "%s: nested.gpa", name);
+		EXPECT_NUMBER(walk->guest.page_shift, shift, "%s: guest.page_shift", name);
+		EXPECT_NUMBER(walk->nested.page_shift, e->last.shift, "%s: nested.page_shift", name);
+		EXPECT_NUMBER(pagewalk_page_shift(walk), shift < e->last.shift ? shift : e->last.shift, "%s: page_shift()", name);
+	}
+}
+
+static void check_walk(unsigned guest_leaf, const char *name)
+{
+	static struct expected e;
+
+	follow(&e);
+	EXPECT(ask(&a, &t), e.outcome, "%s", name);
+	EXPECT_MEMORY(&t, a.value, e.value, "%s", name);
+	EXPECT_NUMBER(a.run.reads, e.reads, "%s: reads", name);
+	EXPECT_NUMBER(a.run.writes, e.writes, "%s: writes", name);
+	check_record(&e, guest_leaf, name);
+}
+
+/*
+ * For each entry of the second stage's tables, and each way to spoil it, one walk: the first step that needs the entry is
+ * refused, with what the rules say about that step; or none is, if none needs what was taken.
+ */
+static void check_refusals(enum shape guest, enum shape second, unsigned variant, bool pdpte_step, bool kvm)
+{
+	static const struct { uint64_t set, clear; } ept_ways[] = {
+		{ 0, 0 }, { 0, 0x407 }, { BIT(51) | 0x38, 0x407 }, { BIT(51), 0 }, { 0, 1 }, { 0, 2 }, { 0, 4 }, { 0, 3 }, { 0, 0x400 },
+		{ 0, 7 },
+	}, npt_ways[] = {
+		{ 0, 0 }, { 0, 1 }, { BIT(51), 1 }, { BIT(51), 0 }, { BIT(21), 0 }, { 0, 2 }, { 0, 4 }, { BIT(63), 0 }, { BIT(8), 0 },
+	};
+	unsigned leaf = 1, ways = is_ept(second) ? COUNT(ept_ways) : COUNT(npt_ways);
+	bool preset = variant & 8;
+	char name[120];
+
+	tables_start(&t, is_ept(second) ? (kvm ? CASE_KVM_INTEL : CASE_INTEL) : kvm ? CASE_KVM_AMD : CASE_AMD, 51, guest, second, variant & 1);
+	t.q.mbec = t.q.gmet = variant & 2;
+	t.q.knobs = variant & 4 ? CASE_AD_AS_WALKED : 0;
+	t.second_leaf = variant & 16 ? 2 : 1;
+	if (variant & 32 && guest)
+		leaf = 2;
+	t.q.access = (enum case_access)(variant % 3);
+	t.q.user = variant & 64;
+	tables_guest(&t, VA, leaf, pdpte_step);
+	if (pdpte_step)
+		t.q.has_pdpte = false;
+	if (preset)
+		set_guest_flags();
+
+	for (unsigned i = 0; i < t.steps; i++)
+		for (unsigned level = t.second_leaf; level <= shapes[second].levels; level++)
+			for (unsigned way = 0; way < ways; way++) {
+				uint64_t at = second_at(&t, t.step[i].gpa, level), good = entry_now(&t, second, at);
+				uint64_t set = is_ept(second) ? ept_ways[way].set : npt_ways[way].set;
+				uint64_t clear = is_ept(second) ? ept_ways[way].clear : npt_ways[way].clear;
+
+				if (set == BIT(21) && (second != SHAPE_32 || level == 1 || level > t.second_leaf))
+					continue; /* a bit of an address */
+				if (second == SHAPE_32)
+					set = (uint32_t)set;
+				snprintf(name, sizeof(name), "%s, variant %u, kvm %d: for level %u, entry %u: set 0x%llx, clear 0x%llx",
+					 t.name, variant, kvm, t.step[i].level, level, HEX(set), HEX(clear));
+				entry_set(&t, second, at, (good | set) & ~clear);
+				check_walk(leaf, name);
+				entry_set(&t, second, at, good);
+			}
+}
+
+static void check_guest_on_all(enum shape guest)
+{
+	for (size_t s = 0; s < COUNT(seconds); s++)
+		for (unsigned variant = 0; variant < 128; variant += 3) { /* not all, but each bit beside each other */
+			if (is_ept(seconds[s]) || guest != SHAPE_PAE)
+				check_refusals(guest, seconds[s], variant, false, false);
+			if (!(variant & 4)) /* a knob of the hardware's */
+				check_refusals(guest, seconds[s], variant, false, true);
+		}
+}
+
+Test(nested, refusals_paging_off)
+{
+	check_guest_on_all(SHAPE_OFF);
+}
+
+Test(nested, refusals_32)
+{
+	check_guest_on_all(SHAPE_32);
+}
+
+Test(nested, refusals_pae)
+{
+	check_guest_on_all(SHAPE_PAE);
+}
+
+Test(nested, refusals_4)
+{
+	check_guest_on_all(SHAPE_4);
+}
+
+Test(nested, refusals_5)
+{
+	check_guest_on_all(SHAPE_5);
+}
+
+/* MODE-8: on AMD hardware a PAE guest's PDPTE is one more entry to read through the second stage. */
+Test(nested, refusals_pae_on_npt_mode_8)
+{
+	for (size_t s = 2; s < COUNT(seconds); s++)
+		for (unsigned variant = 0; variant < 128; variant += 3)
+			check_refusals(SHAPE_PAE, seconds[s], variant, true, false);
+}
+
+/* ---- EPT-12, NPT-6: the guest's faults and the second stage's ---------------------------------------------------------- */
+
+/* One of the guest's entries and one of the second stage's leaves are spoilt: which comes first on the way decides. */
+Test(nested, order)
+{
+	enum { G_ABSENT, G_RESERVED, G_READ_ONLY, G_WAYS };
+
+	for (size_t s = 0; s < COUNT(seconds); s++)
+		for (size_t g = 1; g < COUNT(guests); g++)
+			for (unsigned n = 0; n < G_WAYS * 2 * 2; n++)
+				for (unsigned i = 0; i < shapes[guests[g]].levels + 1; i++)
+					for (unsigned k = 0; k < shapes[guests[g]].levels; k++) {
+						unsigned way = n / 4, spoilt, code;
+						bool absent = n & 1, ept_ad = n & 2;
+						uint64_t gpa;
+						struct outcome want;
+
+						start(guests[g], seconds[s], ept_ad);
+						if (i >= t.steps || k >= t.steps - 1)
+							continue;
+						if (way == G_RESERVED && guests[g] == SHAPE_32)
+							continue; /* 4 KiB tables have nothing reserved */
+						t.q.access = CASE_WRITE;
+						t.q.user = true;
+						gpa = t.step[i].gpa;
+						spoilt = t.step[k].level;
+						tables_edit(&t, spoilt, way == G_RESERVED ? BIT(51) : 0, way == G_ABSENT ? 1 : way == G_READ_ONLY ? 2 : 0);
+						second_edit(&t, gpa, 1, 0, absent ? (is_ept(seconds[s]) ? 0x407 : 1) : 2);
+						/* A read-only table refuses only where tables are written. */
+						code = way == G_ABSENT ? 6 : way == G_RESERVED ? 0xf : 7;
+						if (way == G_READ_ONLY ? t.step[i].level == 0 : i > k)
+							want = (struct outcome){ PF, code, t.q.va };
+						else
+							want = judge(&t, t.q.memory.value, gpa, t.step[i].level ? BY_WALK : BY_ACCESS, CASE_WRITE, true,
+								     ALL_RIGHTS).outcome;
+						if (want.what == TO) /* EPT without A/D flags: the guest's own fault is found before the update */
+							want = (struct outcome){ PF, code, t.q.va };
+						EXPECT(ask(&a, &t), want, "%s: level %u spoilt (%u), second stage for level %u %s, A/D %d",
+						       t.name, spoilt, way, t.step[i].level,
+						       absent ? "absent" : "read-only", ept_ad);
+						if (want.what == PF) {
+							EXPECT_NUMBER(a.run.walk.fault.second_stage, false, "second_stage of a #PF");
+							EXPECT_NUMBER(a.run.walk.guest.level, way == G_READ_ONLY ? 1 : spoilt, "guest.level of a #PF");
+						}
+					}
+}
+
+/* ---- Counts ---------------------------------------------------------------------------------------------------------------- */
+
+Test(nested, number_of_reads)
+{
+	static const struct { enum shape guest, second; unsigned reads; } rows[] = {
+		{ SHAPE_4, SHAPE_OFF, 4 }, { SHAPE_5, SHAPE_OFF, 5 }, { SHAPE_32, SHAPE_OFF, 2 }, { SHAPE_PAE, SHAPE_OFF, 2 },
+		{ SHAPE_OFF, SHAPE_OFF, 0 }, { SHAPE_OFF, SHAPE_EPT4, 4 }, { SHAPE_OFF, SHAPE_32, 2 }, { SHAPE_OFF, SHAPE_PAE, 3 },
+		{ SHAPE_4, SHAPE_EPT4, 24 }, { SHAPE_4, SHAPE_4, 24 }, { SHAPE_5, SHAPE_EPT5, 35 }, { SHAPE_5, SHAPE_5, 35 },
+		{ SHAPE_4, SHAPE_EPT5, 29 }, { SHAPE_5, SHAPE_EPT4, 29 }, { SHAPE_32, SHAPE_EPT4, 14 }, { SHAPE_32, SHAPE_32, 8 },
+		{ SHAPE_PAE, SHAPE_EPT4, 14 }, { SHAPE_4, SHAPE_PAE, 19 }, { SHAPE_4, SHAPE_32, 14 },
+	};
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		start(rows[i].guest, rows[i].second, true);
+		EXPECT(ask(&a, &t), LEADS(t.step[t.steps - 1].pa), "%s", t.name);
+		EXPECT_NUMBER(a.run.reads, rows[i].reads, "%s: reads", t.name);
+		cr_expect(a.run.reads <= PAGEWALK_MAX_READS, "%u reads", a.run.reads);
+		/* once more, with all flags set: nothing is written */
+		memcpy(t.q.memory.value, a.value, t.q.memory.count * sizeof(*a.value));
+		EXPECT(ask(&a, &t), LEADS(t.step[t.steps - 1].pa), "%s, again", t.name);
+		EXPECT_NUMBER(a.run.writes, 0, "%s, again: writes", t.name);
+	}
+	/* The worst case, which PAGEWALK_MAX_READS is: the last flag is refused after everything else. */
+	start(SHAPE_5, SHAPE_EPT5, false);
+	second_edit(&t, guest_gpa(&t, 1), 1, 0, 2);
+	EXPECT(ask(&a, &t), VIOLATES(0xab, guest_gpa(&t, 1)), "the worst case");
+	EXPECT_NUMBER(a.run.reads, PAGEWALK_MAX_READS, "the worst case: reads");
+}
+
+/* ---- Callbacks that fail, and memory that others write ------------------------------------------------------------------------ */
+
+static struct {
+	unsigned reads, fail_read;     /* the fail_read-th read fails; 0: none */
+	uint64_t read_at[PAGEWALK_MAX_READS + 8];
+	bool read_second[PAGEWALK_MAX_READS + 8];
+	unsigned writes, fail_write;
+	uint64_t write_at;             /* of the write that failed */
+	bool write_second;
+	unsigned lose_guest, lose_second; /* so many of the stage's compare-exchanges lose */
+	unsigned guest_writes, second_writes;
+	uint64_t spoil_at, spoil_clear; /* what the other CPU does to the entry when the first one loses */
+} hook;
+
+static int (*real_read)(const struct kvm_pagewalk *w, uint64_t pa, unsigned size, uint64_t *gpte);
+static int (*real_cmpxchg)(const struct kvm_pagewalk *w, uint64_t pa, unsigned size, uint64_t old, uint64_t new_gpte);
+
+static int hooked_read(const struct kvm_pagewalk *w, uint64_t pa, unsigned size, uint64_t *gpte)
+{
+	bool second = w == &a.run.second.walk;
+	enum shape s = second ? t.second : t.guest;
+
+	if (hook.reads < COUNT(hook.read_at)) {
+		hook.read_at[hook.reads] = pa;
+		hook.read_second[hook.reads] = second;
+	}
+	hook.reads++;
+	if ((size != shapes[s].size || pa % size) && !enough())
+		cr_expect(false, "a read of %u bytes at 0x%llx", size, HEX(pa));
+	if (hook.reads == hook.fail_read)
+		return -1;
+	return real_read(w, pa, size, gpte);
+}
+
+static int hooked_cmpxchg(const struct kvm_pagewalk *w, uint64_t pa, unsigned size, uint64_t old, uint64_t new_gpte)
+{
+	bool second = w == &a.run.second.walk;
+	enum shape s = second ? t.second : t.guest;
+	unsigned nth = second ? ++hook.second_writes : ++hook.guest_writes;
+	uint64_t flags = is_ept(s) ? 0x300 : 0x60;
+
+	if ((size != shapes[s].size || pa % size || (old ^ new_gpte) & ~flags || old & ~new_gpte || old == new_gpte) && !enough())
+		cr_expect(false, "a write of %u bytes at 0x%llx, 0x%llx to 0x%llx", size, HEX(pa), HEX(old), HEX(new_gpte));
+	if (++hook.writes == hook.fail_write) {
+		hook.write_at = pa;
+		hook.write_second = second;
+		return -1;
+	}
+	if (nth <= (second ? hook.lose_second : hook.lose_guest)) {
+		if (hook.spoil_at)
+			case_store(&t.q.memory, a.value, hook.spoil_at, shapes[s].size,
+				   entry_get(&t, a.value, s, hook.spoil_at) & ~hook.spoil_clear);
+		return 1;
+	}
+	return real_cmpxchg(w, pa, size, old, new_gpte);
+}
+
+static struct outcome ask_hooked(void)
+{
+	struct library_run *run = &a.run;
+
+	cr_assert_eq(asked_open(&a, &t.q, library_cpu(&t.q).quirks), PAGEWALK_OK, "the walkers are refused");
+	real_read = run->guest.walk.read_gpte;
+	real_cmpxchg = run->guest.walk.cmpxchg_gpte;
+	run->guest.walk.read_gpte = run->second.walk.read_gpte = hooked_read;
+	run->guest.walk.cmpxchg_gpte = run->second.walk.cmpxchg_gpte = hooked_cmpxchg;
+	run->status = pagewalk_translate(&run->guest.walk, t.q.va, library_access(&t.q), &run->walk);
+	return outcome_of(run->status, &run->walk);
+}
+
+static void hook_clear(void)
+{
+	memset(&hook, 0, sizeof(hook));
+}
+
+/* Every entry is read once, root first, each guest's after those that lead to it; and the size is the entry's. */
+Test(nested, reads_in_order)
+{
+	for (size_t g = 0; g < COUNT(guests); g++)
+		for (size_t s = 0; s < COUNT(seconds); s++) {
+			unsigned n = 0;
+
+			start(guests[g], seconds[s], true);
+			hook_clear();
+			EXPECT(ask_hooked(), LEADS(t.step[t.steps - 1].pa), "%s", t.name);
+			for (unsigned i = 0; i < t.steps; i++) {
+				for (unsigned level = shapes[seconds[s]].levels; level; level--, n++) {
+					EXPECT_NUMBER(hook.read_at[n], second_at(&t, t.step[i].gpa, level), "%s: read %u", t.name, n);
+					EXPECT_NUMBER(hook.read_second[n], true, "read %u: stage", n);
+				}
+				if (t.step[i].level) {
+					EXPECT_NUMBER(hook.read_at[n], t.step[i].pa, "%s: read %u", t.name, n);
+					EXPECT_NUMBER(hook.read_second[n++], false, "read %u: stage", n);
+				}
+			}
+			EXPECT_NUMBER(hook.reads, n, "%s: reads", t.name);
+		}
+}
+
+/*
+ * The k-th read fails. Hardware's profile: NO_MEMORY there. KVM's (deviation 7): not present; of a guest's table a #PF,
+ * of the second stage's a violation with the rights of the entries above, or an NPF.
+ */
+Test(nested, read_k_fails)
+{
+	for (size_t g = 0; g < COUNT(guests); g++)
+		for (size_t s = 0; s < COUNT(seconds); s++)
+			for (unsigned n = 0; n < 2 * 3 * 2 * 2; n++) {
+				bool kvm = n & 1, user = n & 4, ad = n & 2;
+				unsigned kind = n / 8, k = 0, fetch = kind == CASE_FETCH, write = kind == CASE_WRITE ? 2 : 0;
+
+				start(guests[g], seconds[s], ad);
+				if (!kvm && guests[g] == SHAPE_PAE && !is_ept(seconds[s]))
+					continue;
+				t.q.profile = is_ept(seconds[s]) ? (kvm ? CASE_KVM_INTEL : CASE_INTEL) : kvm ? CASE_KVM_AMD : CASE_AMD;
+				t.q.access = (enum case_access)kind;
+				t.q.user = user;
+				t.q.mbec = true;
+				for (unsigned i = 0; i < t.steps; i++)
+					for (unsigned level = shapes[seconds[s]].levels; level + 1; level--) {
+						bool second = level > 0, table = t.step[i].level;
+						struct outcome want;
+						uint64_t at, flags[CASE_MAX_WORDS];
+
+						if (!second && !table)
+							continue;
+						at = second ? second_at(&t, t.step[i].gpa, level) : t.step[i].pa;
+						want = (struct outcome){ NO_MEMORY, 0, at };
+						if (kvm && !second) /* NXE is on where there is PAE */
+							want = (struct outcome){ PF, write | (user ? 4u : 0) | (fetch && guests[g] >= SHAPE_PAE ? 0x10u : 0), t.q.va };
+						else if (kvm && is_ept(seconds[s]))
+							want = VIOLATES((table ? 0x83u : kind == CASE_READ ? 0x181u : write ? 0x182u : 0x184u) | 0x78, t.step[i].gpa);
+						else if (kvm)
+							want = NPFS(table ? 0x200000006 : 0x100000004 | write |
+								    (fetch && seconds[s] != SHAPE_32 ? 0x10u : 0), t.step[i].gpa);
+						if (kvm && second)
+							want.at &= ~(uint64_t)0xfff;
+						hook_clear();
+						hook.fail_read = ++k;
+						EXPECT(ask_hooked(), want, "%s, kvm %d, A/D %d, kind %u, user %d: read %u fails", t.name, kvm, ad, kind, user, k);
+						EXPECT_NUMBER(hook.reads, k, "read %u fails: reads", k);
+						EXPECT_NUMBER(a.run.walk.fault.second_stage, second, "read %u fails: second_stage", k);
+						EXPECT_NUMBER(a.run.walk.guest.level, !guests[g] ? 0 : table ? t.step[i].level : 1, "read %u fails: guest.level", k);
+						if (second)
+							EXPECT_NUMBER(a.run.walk.nested.level, level, "read %u fails: nested.level", k);
+						if (want.what == NO_MEMORY)
+							EXPECT_NUMBER(a.run.walk.fault.address, t.q.va, "read %u fails: fault.address", k);
+						/* what the second stage's walks before it have left, and nothing of the guest's */
+						memcpy(flags, t.q.memory.value, t.q.memory.count * sizeof(*flags));
+						for (unsigned before = 0; before < (second ? i : i + 1); before++) {
+							struct judged j = judge(&t, flags, t.step[before].gpa, BY_WALK, CASE_READ, true, 0);
+
+							judged_flags(&t, flags, &j);
+						}
+						EXPECT_MEMORY(&t, a.value, flags, "%s, kvm %d: read %u fails", t.name, kvm, k);
+					}
+			}
+}
+
+/* The k-th compare-exchange finds no memory. */
+Test(nested, write_k_fails)
+{
+	for (size_t g = 0; g < COUNT(guests); g++)
+		for (size_t s = 0; s < COUNT(seconds); s++)
+			for (unsigned knob = 0; knob < 2; knob++) {
+				unsigned all;
+
+				if (guests[g] == SHAPE_PAE && !is_ept(seconds[s]))
+					continue; /* KVM's */
+				start(guests[g], seconds[s], true);
+				t.q.knobs = knob ? CASE_AD_AS_WALKED : 0;
+				t.q.access = CASE_WRITE;
+				hook_clear();
+				EXPECT(ask_hooked(), LEADS(t.step[t.steps - 1].pa), "%s", t.name);
+				all = hook.writes;
+				for (unsigned k = 1; k <= all; k++) {
+					struct outcome o;
+
+					hook_clear();
+					hook.fail_write = k;
+					o = ask_hooked();
+					EXPECT(o, ((struct outcome){ NO_MEMORY, 0, hook.write_at }), "%s, as walked %u: write %u fails",
+					       t.name, knob, k);
+					EXPECT_NUMBER(a.run.walk.fault.second_stage, hook.write_second, "write %u fails: second_stage", k);
+					EXPECT_NUMBER(hook.writes, k, "write %u fails: writes", k);
+				}
+			}
+}
+
+/* The same for KVM: an entry that is not present, of rights that the walk has found by then (deviations 7 and 8). */
+Test(nested, write_k_fails_kvm)
+{
+	static const struct { enum shape second; struct outcome table, final; } rows[] = {
+		{ SHAPE_EPT4, { VIOLATION, 0xbb, 0 }, { VIOLATION, 0x1ba, 0 } },
+		{ SHAPE_4, { NPF, 0x200000006, 0 }, { NPF, 0x100000006, 0 } },
+	};
+
+	for (size_t s = 0; s < COUNT(rows); s++) {
+		unsigned all;
+
+		start(SHAPE_4, rows[s].second, true);
+		t.q.profile = is_ept(rows[s].second) ? CASE_KVM_INTEL : CASE_KVM_AMD;
+		t.q.access = CASE_WRITE;
+		hook_clear();
+		EXPECT(ask_hooked(), LEADS(t.step[4].pa), "4-level on %s", shapes[rows[s].second].name);
+		all = hook.writes;
+		for (unsigned k = 1; k <= all; k++) {
+			struct outcome want = { PF, 2, t.q.va };
+			struct outcome o;
+
+			hook_clear();
+			hook.fail_write = k;
+			o = ask_hooked();
+			if (hook.write_second) {
+				unsigned step = (k - 1) / 4;
+
+				want = t.step[step].level ? rows[s].table : rows[s].final;
+				want.at = t.step[step].gpa & ~(uint64_t)0xfff;
+			}
+			EXPECT(o, want, "4-level on %s, kvm: write %u fails", shapes[rows[s].second].name, k);
+		}
+	}
+}
+
+/* AD-5: a compare-exchange that loses starts the walk anew, PAGEWALK_MAX_ATTEMPTS times in all. */
+Test(nested, lost_updates)
+{
+	for (size_t g = 1; g < COUNT(guests); g++)
+		for (size_t s = 0; s < COUNT(seconds); s++)
+			for (unsigned knob = 0; knob < 2; knob++) {
+				unsigned levels = shapes[seconds[s]].levels, whole, first;
+				struct outcome to;
+
+				start(guests[g], seconds[s], true);
+				t.q.knobs = knob ? CASE_AD_AS_WALKED : 0;
+				t.q.access = CASE_WRITE;
+				to = LEADS(t.step[t.steps - 1].pa);
+				hook_clear();
+				EXPECT(ask_hooked(), to, "%s", t.name);
+				whole = hook.reads;
+				first = knob && t.q.profile < CASE_KVM_INTEL ? levels + 1 : whole; /* up to the guest's first update */
+
+				for (unsigned lost = 1; lost <= PAGEWALK_MAX_ATTEMPTS; lost++) {
+					bool over = lost == PAGEWALK_MAX_ATTEMPTS;
+
+					hook_clear();
+					hook.lose_guest = lost;
+					EXPECT(ask_hooked(), (over ? (struct outcome){ RETRY, 0, 0 } : to), "%s, as walked %u: the guest's update loses %u times",
+					       t.name, knob, lost);
+					EXPECT_NUMBER(hook.reads, lost * first + (over ? 0 : whole), "the guest's update loses %u times: reads", lost);
+
+					hook_clear();
+					hook.lose_second = lost;
+					EXPECT(ask_hooked(), (over ? (struct outcome){ RETRY, 0, 0 } : to), "%s, as walked %u: the second stage's loses %u times",
+					       t.name, knob, lost);
+					if (!knob)
+						EXPECT_NUMBER(hook.reads, lost * levels + (over ? 0 : whole), "the second stage's loses %u times: reads", lost);
+				}
+				/* for ever */
+				hook_clear();
+				hook.lose_guest = hook.lose_second = ~0u;
+				EXPECT_NUMBER(ask_hooked().what, RETRY, "%s: all updates lose", t.name);
+				cr_expect(hook.reads <= PAGEWALK_MAX_READS * PAGEWALK_MAX_ATTEMPTS, "%u reads", hook.reads);
+				EXPECT_NUMBER(hook.writes, PAGEWALK_MAX_ATTEMPTS, "all updates lose: writes");
+			}
+}
+
+/* The most reads in all: everything goes well but the very last update, again and again. */
+Test(nested, lost_updates_worst_case)
+{
+	start(SHAPE_5, SHAPE_EPT5, true);
+	t.q.access = CASE_WRITE;
+	for (unsigned level = 2; level <= 5; level++)
+		tables_edit(&t, level, 0x20, 0);
+	hook_clear();
+	hook.lose_guest = ~0u;
+	EXPECT(ask_hooked(), ((struct outcome){ RETRY, 0, 0 }), "the last update loses");
+	EXPECT_NUMBER(hook.reads, 35 * PAGEWALK_MAX_ATTEMPTS, "the last update loses: reads");
+	EXPECT_NUMBER(hook.guest_writes, PAGEWALK_MAX_ATTEMPTS, "the last update loses: the guest's writes");
+	EXPECT_NUMBER(hook.second_writes, 6 * 5, "the last update loses: the second stage's writes"); /* of the first attempt */
+}
+
+/* What made it lose is what the next attempt finds. */
+Test(nested, lost_update_finds_the_new_entry)
+{
+	for (size_t s = 0; s < COUNT(seconds); s++) {
+		uint64_t gpa;
+
+		start(SHAPE_4, seconds[s], true);
+		hook_clear();
+		hook.lose_guest = 1;
+		hook.spoil_at = t.step[2].pa;
+		hook.spoil_clear = 1;
+		EXPECT(ask_hooked(), ((struct outcome){ PF, 0, t.q.va }), "%s: the guest's entry goes away", shapes[seconds[s]].name);
+		EXPECT_NUMBER(a.run.walk.guest.level, 2, "the guest's entry goes away: guest.level");
+
+		hook_clear();
+		hook.lose_second = 1;
+		gpa = t.step[0].gpa;
+		hook.spoil_at = second_at(&t, gpa, 1);
+		hook.spoil_clear = 7 | BIT(10);
+		EXPECT(ask_hooked(), (is_ept(seconds[s]) ? VIOLATES(0x83, gpa) : NPFS(0x200000006, gpa)), "%s: the second stage's goes away",
+		       shapes[seconds[s]].name);
+		EXPECT_NUMBER(a.run.walk.guest.level, 4, "the second stage's entry goes away: guest.level");
+	}
+}
+
+/* Without a cmpxchg_gpte nothing is written, in either stage. */
+Test(nested, no_cmpxchg)
+{
+	for (size_t s = 0; s < COUNT(seconds); s++)
+		for (unsigned n = 1; n < 4; n++) {
+			uint64_t want[CASE_MAX_WORDS];
+
+			start(SHAPE_4, seconds[s], true);
+			t.q.access = CASE_WRITE;
+			cr_assert_eq(asked_open(&a, &t.q, 0), PAGEWALK_OK, "the walkers are refused");
+			if (n & 1)
+				a.run.guest.walk.cmpxchg_gpte = NULL;
+			if (n & 2)
+				a.run.second.walk.cmpxchg_gpte = NULL;
+			a.run.status = pagewalk_translate(&a.run.guest.walk, t.q.va, PAGEWALK_ACCESS_WRITE, &a.run.walk);
+			EXPECT(outcome_of(a.run.status, &a.run.walk), LEADS(t.step[4].pa), "%s, no cmpxchg %u", shapes[seconds[s]].name, n);
+			memcpy(want, t.q.memory.value, t.q.memory.count * sizeof(*want));
+			for (unsigned i = 0; i < t.steps && !(n & 2); i++) {
+				struct judged j = judge(&t, want, t.step[i].gpa, t.step[i].level ? BY_WALK : BY_ACCESS, CASE_WRITE, true, 0);
+
+				judged_flags(&t, want, &j);
+			}
+			for (unsigned i = 0; i < 4 && !(n & 1); i++)
+				flag_entry(&t, want, SHAPE_4, t.step[i].pa, i == 3 ? 0x60 : 0x20);
+			EXPECT_MEMORY(&t, a.value, want, "%s, no cmpxchg %u", shapes[seconds[s]].name, n);
+		}
+}
+
+/* ---- Walkers that are no second stage ---------------------------------------------------------------------------------------- */
+
+Test(nested, bad_second_stages)
+{
+	static struct kvm_pagewalk other;
+	struct pagewalk_regs regs, off = { 1, 0, 0, false };
+	struct pagewalk_cpu cpu;
+
+	for (size_t g = 0; g < COUNT(guests); g++)
+		for (unsigned n = 0; n < 6; n++) {
+			uint64_t pa, pdpte[4] = { 1, 2, 3, 4 };
+			struct kvm_pagewalk *w = &a.run.guest.walk;
+
+			start(guests[g], SHAPE_EPT4, true);
+			cr_assert_eq(asked_open(&a, &t.q, 0), PAGEWALK_OK, "the walkers are refused");
+			cpu = w->cpu;
+			regs = (struct pagewalk_regs){ t.q.cr0, t.q.cr4, t.q.efer, false };
+			memset(&other, 0, sizeof(other));
+			other.read_gpte = w->read_gpte;
+			switch (n) {
+			case 0: /* not initialised */
+				break;
+			case 1: /* a guest's */
+				cr_assert_eq(pagewalk_init(&other, &cpu, &regs), PAGEWALK_OK, "the guest's walker is refused");
+				break;
+			case 2: /* a guest's, which has a good second stage */
+				cr_assert_eq(pagewalk_init(&other, &cpu, &regs), PAGEWALK_OK, "the guest's walker is refused");
+				other.ngpa_walk = &a.run.second.walk;
+				break;
+			case 3: /* paging off */
+				cr_assert_eq(pagewalk_init(&other, &cpu, &off), PAGEWALK_OK, "paging off is refused");
+				break;
+			case 4: /* refused */
+				cr_assert_eq(pagewalk_init_ept(&other, &cpu, 0x1f, false), PAGEWALK_BAD_STATE, "a bad EPTP is accepted");
+				break;
+			}
+			w->ngpa_walk = n == 5 ? w : &other; /* itself */
+			EXPECT_NUMBER(pagewalk_translate(w, VA, PAGEWALK_ACCESS_READ, &a.run.walk), PAGEWALK_BAD_STATE, "%s, bad second stage %u",
+				      shapes[guests[g]].name, n);
+			EXPECT_NUMBER(pagewalk_translate_gpa(w, 0, PAGEWALK_PFERR_GUEST_PAGE, &pa, &a.run.walk), PAGEWALK_BAD_STATE,
+				      "%s, bad second stage %u, translate_gpa", shapes[guests[g]].name, n);
+			EXPECT_NUMBER(pagewalk_load_pdptrs(w, 0, pdpte, &a.run.walk), PAGEWALK_BAD_STATE, "%s, bad second stage %u, load_pdptrs",
+				      shapes[guests[g]].name, n);
+			EXPECT_NUMBER(pdpte[0] | pdpte[1] << 4 | pdpte[2] << 8 | pdpte[3] << 12, 0x4321, "PDPTEs of a load in a bad state");
+			EXPECT_NUMBER(a.run.reads, 0, "%s, bad second stage %u: reads", shapes[guests[g]].name, n);
+			w->ngpa_walk = NULL;
+		}
+}
+
+/* A second stage has none of its own, whatever its field says. */
+Test(nested, second_stage_of_a_second_stage)
+{
+	start(SHAPE_4, SHAPE_EPT4, true);
+	cr_assert_eq(asked_open(&a, &t.q, 0), PAGEWALK_OK, "the walkers are refused");
+	a.run.second.walk.ngpa_walk = &a.run.second.walk;
+	EXPECT_NUMBER(pagewalk_translate(&a.run.guest.walk, VA, PAGEWALK_ACCESS_READ, &a.run.walk), PAGEWALK_OK, "its own second stage");
+	EXPECT_NUMBER(a.run.walk.pa, t.step[4].pa, "its own second stage: pa");
+	a.run.second.walk.ngpa_walk = &a.run.guest.walk;
+	EXPECT_NUMBER(pagewalk_translate(&a.run.guest.walk, VA, PAGEWALK_ACCESS_READ, &a.run.walk), PAGEWALK_OK, "a circle");
+	EXPECT_NUMBER(pagewalk_translate(&a.run.second.walk, t.step[4].gpa, PAGEWALK_ACCESS_READ, &a.run.walk), PAGEWALK_OK, "alone, in a circle");
+}
+
+/* A walker may change its kind; nothing of the old one stays. */
+Test(nested, init_again)
+{
+	static const enum shape shapes_in_turn[] = { SHAPE_EPT5, SHAPE_32, SHAPE_5, SHAPE_PAE, SHAPE_EPT4, SHAPE_4, SHAPE_EPT5 };
+
+	for (size_t s = 0; s < COUNT(seconds); s++)
+		for (size_t before = 0; before < COUNT(shapes_in_turn); before++)
+			for (unsigned way = 0; way < 2; way++) {
+				struct kvm_pagewalk *n = &a.run.second.walk;
+				struct pagewalk_cpu cpu;
+				struct pagewalk_regs regs;
+
+				start(SHAPE_4, seconds[s], true);
+				cr_assert_eq(asked_open(&a, &t.q, 0), PAGEWALK_OK, "the walkers are refused");
+				cpu = n->cpu;
+				shape_registers(shapes_in_turn[before], &regs.cr0, &regs.cr4, &regs.efer);
+				regs.cr4 |= BIT(20) | BIT(21) | BIT(22); /* keys too */
+				regs.compatibility = false;
+				if (is_ept(shapes_in_turn[before]))
+					cr_assert_eq(pagewalk_init_ept(n, &cpu, shapes_in_turn[before] == SHAPE_EPT5 ? 0x66 : 0x5e, true), PAGEWALK_OK, "EPT");
+				else if (way)
+					cr_assert_eq(pagewalk_init(n, &cpu, &regs), PAGEWALK_OK, "guest");
+				else
+					cr_assert_eq(pagewalk_init_npt(n, &cpu, &regs, 0x5000, true), PAGEWALK_OK, "NPT");
+				n->pkru = ~(uint32_t)0;
+				regs = (struct pagewalk_regs){ t.q.hcr0, t.q.hcr4, t.q.hefer, false };
+				if (is_ept(seconds[s]))
+					cr_assert_eq(pagewalk_init_ept(n, &cpu, t.q.eptp, false), PAGEWALK_OK, "EPT again");
+				else
+					cr_assert_eq(pagewalk_init_npt(n, &cpu, &regs, t.q.ncr3, false), PAGEWALK_OK, "NPT again");
+				a.run.status = pagewalk_translate(&a.run.guest.walk, VA, PAGEWALK_ACCESS_WRITE, &a.run.walk);
+				EXPECT(outcome_of(a.run.status, &a.run.walk), LEADS(t.step[4].pa), "%s after %s", shapes[seconds[s]].name,
+				       shapes[shapes_in_turn[before]].name);
+				EXPECT_NUMBER(a.run.reads, 4 + 5 * shapes[seconds[s]].levels, "%s after %s: reads", shapes[seconds[s]].name,
+					      shapes[shapes_in_turn[before]].name);
+			}
+}
+
+/* ---- One stage by itself --------------------------------------------------------------------------------------------------------- */
+
+Test(nested, second_stage_alone)
+{
+	static const struct {
+		enum shape second;
+		uint64_t access, clear;
+		struct outcome want; /* at is added */
+	} rows[] = {
+		{ SHAPE_EPT4, PAGEWALK_PFERR_GUEST_FINAL, 0x407, { VIOLATION, 0x781, 0 } },
+		{ SHAPE_EPT4, PAGEWALK_PFERR_GUEST_FINAL | PAGEWALK_ACCESS_WRITE, 2, { VIOLATION, 0x7aa, 0 } },
+		{ SHAPE_EPT4, PAGEWALK_PFERR_GUEST_FINAL | PAGEWALK_ACCESS_FETCH, 4, { VIOLATION, 0x79c, 0 } },
+		{ SHAPE_EPT4, PAGEWALK_PFERR_GUEST_PAGE, 0x407, { VIOLATION, 0x81, 0 } },
+		{ SHAPE_EPT4, PAGEWALK_PFERR_GUEST_PAGE | PAGEWALK_ACCESS_WRITE, 2, { VIOLATION, 0xab, 0 } },
+		{ SHAPE_EPT5, PAGEWALK_PFERR_GUEST_PAGE | PAGEWALK_ACCESS_NO_LINEAR, 0x407, { VIOLATION, 0x01, 0 } },
+		{ SHAPE_EPT5, 0, 0x407, { VIOLATION, 0x81, 0 } }, /* no one said final */
+		{ SHAPE_EPT5, PAGEWALK_ACCESS_WRITE, 2, { VIOLATION, 0xaa, 0 } },
+		{ SHAPE_4, PAGEWALK_PFERR_GUEST_FINAL, 1, { NPF, 0x100000004, 0 } },
+		{ SHAPE_4, PAGEWALK_PFERR_GUEST_FINAL | PAGEWALK_ACCESS_USER, 1, { NPF, 0x100000004, 0 } },
+		{ SHAPE_5, PAGEWALK_PFERR_GUEST_PAGE | PAGEWALK_ACCESS_WRITE, 2, { NPF, 0x200000007, 0 } },
+		{ SHAPE_PAE, 0, 1, { NPF, 0x4, 0 } },
+		{ SHAPE_PAE, PAGEWALK_ACCESS_FETCH, 1, { NPF, 0x14, 0 } },
+		{ SHAPE_32, PAGEWALK_ACCESS_WRITE, 2, { NPF, 0x7, 0 } },
+	};
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct outcome want = rows[i].want;
+
+		start(SHAPE_OFF, rows[i].second, true);
+		second_edit(&t, t.q.va, 1, 0, rows[i].clear);
+		cr_assert_eq(asked_open(&a, &t.q, 0), PAGEWALK_OK, "the walkers are refused");
+		a.run.status = pagewalk_translate(&a.run.second.walk, t.q.va, rows[i].access, &a.run.walk);
+		want.at = t.q.va;
+		EXPECT(outcome_of(a.run.status, &a.run.walk), want, "%s alone, access 0x%llx", shapes[rows[i].second].name, HEX(rows[i].access));
+		EXPECT_NUMBER(a.run.walk.guest.max_level, 0, "%s alone: guest.max_level", shapes[rows[i].second].name);
+		EXPECT_NUMBER(a.run.walk.fault.address, t.q.va, "%s alone: fault.address", shapes[rows[i].second].name);
+	}
+}
+
+Test(nested, translate_gpa)
+{
+	static const uint64_t gpas[] = { 0, 0xfff, BIT(31), BIT(47) + 5, BIT(52), ~(uint64_t)0 };
+
+	for (size_t g = 0; g < COUNT(guests); g++)
+		for (size_t i = 0; i < COUNT(gpas); i++)
+			for (unsigned access = 0; access < 8; access++) {
+				struct pagewalk_walk before;
+				uint64_t pa = 1;
+
+				start(guests[g], SHAPE_OFF, false);
+				cr_assert_eq(asked_open(&a, &t.q, 0), PAGEWALK_OK, "the walker is refused");
+				before = a.run.walk;
+				EXPECT_NUMBER(pagewalk_translate_gpa(&a.run.guest.walk, gpas[i], (access & 1 ? PAGEWALK_ACCESS_WRITE : 0) |
+					(access & 2 ? PAGEWALK_ACCESS_USER : 0) | (access & 4 ? PAGEWALK_PFERR_GUEST_FINAL : PAGEWALK_PFERR_GUEST_PAGE),
+					&pa, &a.run.walk), PAGEWALK_OK, "%s, one dimension, GPA 0x%llx", shapes[guests[g]].name, HEX(gpas[i]));
+				EXPECT_NUMBER(pa, gpas[i], "%s, one dimension, GPA 0x%llx", shapes[guests[g]].name, HEX(gpas[i]));
+				EXPECT_NUMBER(memcmp(&before, &a.run.walk, sizeof(before)) == 0, 1, "one dimension: the record");
+			}
+	for (size_t s = 0; s < COUNT(seconds); s++) {
+		uint64_t pa = 1, gpa;
+
+		start(SHAPE_4, seconds[s], true);
+		cr_assert_eq(asked_open(&a, &t.q, 0), PAGEWALK_OK, "the walkers are refused");
+		for (unsigned i = 0; i < t.steps; i++) {
+			gpa = t.step[i].gpa;
+			EXPECT_NUMBER(pagewalk_translate_gpa(&a.run.guest.walk, gpa, PAGEWALK_PFERR_GUEST_PAGE | PAGEWALK_ACCESS_WRITE, &pa,
+							     &a.run.walk), PAGEWALK_OK, "%s, GPA 0x%llx", shapes[seconds[s]].name, HEX(gpa));
+			EXPECT_NUMBER(pa, t.step[i].pa, "%s, GPA 0x%llx", shapes[seconds[s]].name, HEX(gpa));
+			EXPECT_NUMBER(a.run.walk.nested.gpa, t.step[i].pa, "%s, GPA 0x%llx: nested.gpa", shapes[seconds[s]].name, HEX(gpa));
+		}
+		case_store(&t.q.memory, a.value, second_at(&t, t.step[2].gpa, 1), shapes[seconds[s]].size, 0);
+		gpa = t.step[2].gpa;
+		a.run.walk.guest.address = VA;
+		a.run.status = pagewalk_translate_gpa(&a.run.guest.walk, gpa, PAGEWALK_PFERR_GUEST_PAGE | PAGEWALK_ACCESS_WRITE, &pa, &a.run.walk);
+		EXPECT(outcome_of(a.run.status, &a.run.walk), (is_ept(seconds[s]) ? VIOLATES(0x83, gpa) : NPFS(0x200000006, gpa)),
+		       "%s, GPA 0x%llx", shapes[seconds[s]].name, HEX(gpa));
+	}
+}
+
+/* ---- PDPTE registers ---------------------------------------------------------------------------------------------------------------- */
+
+/* Under EPT a read; its own tests are in test_ept.c. Under nested paging a user's write, as every table access is (NPT-2). */
+Test(nested, load_pdptrs)
+{
+	for (size_t s = 0; s < COUNT(seconds) + 1; s++)
+		for (unsigned n = 0; n < 2 * 3; n++) {
+			enum shape second = s == COUNT(seconds) ? SHAPE_OFF : seconds[s];
+			bool ept = is_ept(second), ad = n & 1;
+			unsigned spoil = n / 2; /* 1: read-only, 2: absent */
+			uint64_t loaded[4] = { 1, 2, 3, 4 }, base, want[CASE_MAX_WORDS];
+			struct outcome expected = { TO, 0, 0 }, o;
+
+			tables_start(&t, ept || !second ? CASE_INTEL : CASE_AMD, 51, SHAPE_PAE, second, ad);
+			tables_guest(&t, VA, 1, true);
+			base = t.step[0].pa & ~(uint64_t)0x1f;
+			for (unsigned k = 0; k < 4; k++)
+				entry_set(&t, SHAPE_PAE, base + 8 * k, (uint64_t)(k + 5) << 12 | (k & 1));
+			if (spoil && second)
+				second_edit(&t, t.q.cr3, 1, 0, spoil == 1 ? 2 : 0x407);
+			if (second && spoil == 2)
+				expected = ept ? VIOLATES(1, t.q.cr3) : NPFS(0x200000006, t.q.cr3);
+			else if (second && spoil == 1 && !ept)
+				expected = NPFS(0x200000007, t.q.cr3);
+			t.q.has_pdpte = true;
+			cr_assert_eq(asked_open(&a, &t.q, 0), PAGEWALK_OK, "the walkers are refused");
+			a.run.status = pagewalk_load_pdptrs(&a.run.guest.walk, t.q.cr3, loaded, &a.run.walk);
+			o = outcome_of(a.run.status, &a.run.walk);
+			o.code = o.what == TO ? 0 : o.code;
+			EXPECT(o, expected, "load on %s, A/D %d, spoilt %u", shapes[second].name, ad, spoil);
+			for (unsigned k = 0; k < 4; k++)
+				EXPECT_NUMBER(loaded[k], expected.what == TO ? (uint64_t)(k + 5) << 12 | (k & 1) : k + 1, "load on %s: PDPTE %u",
+					      shapes[second].name, k);
+			memcpy(want, t.q.memory.value, t.q.memory.count * sizeof(*want));
+			for (unsigned level = 1; level <= shapes[second].levels && expected.what == TO; level++)
+				if (ept ? ad : second != SHAPE_PAE || level < 3)
+					flag_entry(&t, want, second, second_at(&t, t.q.cr3, level), ept ? 0x100 : level == 1 ? 0x60 : 0x20);
+			EXPECT_MEMORY(&t, a.value, want, "load on %s, A/D %d, spoilt %u", shapes[second].name, ad, spoil);
+			EXPECT_NUMBER(a.run.reads, expected.what == TO ? 4 + shapes[second].levels : shapes[second].levels, "load on %s: reads",
+				      shapes[second].name);
+			EXPECT_NUMBER(a.run.walk.guest.max_level, 0, "load on %s: guest.max_level", shapes[second].name);
+		}
+}
+
+/* A load whose second-stage update loses is tried again, PAGEWALK_MAX_ATTEMPTS times; a k-th read that fails is NO_MEMORY. */
+Test(nested, load_pdptrs_callbacks)
+{
+	for (size_t s = 0; s < 2; s++) {
+		enum shape second = s ? SHAPE_4 : SHAPE_EPT4;
+		struct kvm_pagewalk *w = &a.run.guest.walk;
+		uint64_t loaded[4];
+
+		tables_start(&t, s ? CASE_AMD : CASE_INTEL, 51, SHAPE_PAE, second, true);
+		tables_guest(&t, VA, 1, true);
+		t.q.has_pdpte = true;
+		for (unsigned n = 0; n < 8 + 8; n++) {
+			unsigned k = n & 7;
+			struct outcome want;
+
+			cr_assert_eq(asked_open(&a, &t.q, 0), PAGEWALK_OK, "the walkers are refused");
+			real_read = w->read_gpte;
+			real_cmpxchg = w->cmpxchg_gpte;
+			w->read_gpte = a.run.second.walk.read_gpte = hooked_read;
+			w->cmpxchg_gpte = a.run.second.walk.cmpxchg_gpte = hooked_cmpxchg;
+			hook_clear();
+			if (n < 8) {
+				hook.fail_read = k + 1;
+				want = (struct outcome){ NO_MEMORY, 0, k < 4 ? second_at(&t, t.q.cr3, 4 - k) : (t.step[0].pa & ~(uint64_t)31) + 8 * (k - 4) };
+			} else {
+				hook.lose_second = k + 1;
+				want = (struct outcome){ k == 7 ? RETRY : TO, 0, 0 };
+			}
+			a.run.status = pagewalk_load_pdptrs(w, t.q.cr3, loaded, &a.run.walk);
+			if (n < 8) {
+				EXPECT(outcome_of(a.run.status, &a.run.walk), want, "load on %s: read %u fails", shapes[second].name, k + 1);
+				EXPECT_NUMBER(a.run.walk.fault.second_stage, k < 4, "load: read %u fails: second_stage", k + 1);
+			} else {
+				EXPECT_NUMBER(outcome_of(a.run.status, &a.run.walk).what, want.what, "load on %s: %u updates lose", shapes[second].name, k + 1);
+			}
+		}
+	}
+}
+
+/* ---- Implicit accesses ------------------------------------------------------------------------------------------------------------------ */
+
+/* PERM-1 at CPL 3: the guest's tables see a supervisor; EPT sees the address's mode; NPT sees a user, under GMET a supervisor. */
+Test(nested, implicit)
+{
+	for (size_t s = 0; s < COUNT(seconds); s++)
+		for (unsigned n = 0; n < 2 * 2 * 2; n++) {
+			bool gmet = n & 1, implicit = n & 2, user_page = n & 4;
+			uint64_t gpa;
+			struct outcome want;
+
+			start(SHAPE_4, seconds[s], true);
+			t.q.gmet = gmet;
+			t.q.user = true;
+			t.q.implicit = implicit;
+			tables_edit(&t, 1, 0, user_page ? 0 : 4);
+			gpa = guest_gpa(&t, 0);
+			second_edit(&t, gpa, 1, 0, 0x403);
+			if (is_ept(seconds[s]))
+				want = VIOLATES(user_page ? 0x7a1 : 0x5a1, gpa); /* X is left */
+			else
+				want = NPFS(gmet && implicit ? 0x100000000 : 0x100000004, gpa);
+			if (!implicit && !user_page)
+				want = (struct outcome){ PF, 5, t.q.va };
+			EXPECT(ask(&a, &t), want, "%s: GMET %d, implicit %d, user page %d", shapes[seconds[s]].name, gmet, implicit, user_page);
+			/* SMAP stops an implicit access to a user page before the second stage, AC = 1 or not. */
+			t.q.cr4 |= BIT(21);
+			t.q.rflags |= BIT(18);
+			if (implicit && user_page)
+				want = (struct outcome){ PF, 1, t.q.va };
+			EXPECT(ask(&a, &t), want, "%s, SMAP: GMET %d, implicit %d, user page %d", shapes[seconds[s]].name, gmet, implicit, user_page);
+		}
+}
+
+/* ---- What a translation allows, and where it ends ----------------------------------------------------------------------------------------- */
+
+Test(nested, page_shift)
+{
+	for (size_t g = 0; g < COUNT(guests); g++)
+		for (size_t s = 0; s < COUNT(seconds); s++)
+			for (unsigned gl = 1; gl <= 3; gl++)
+				for (unsigned sl = 1; sl <= 3; sl++) {
+					unsigned gs, ss;
+
+					if (guests[g] == SHAPE_OFF ? gl > 1 : gl > (guests[g] < SHAPE_4 ? 2u : 3u))
+						continue;
+					if (sl > (seconds[s] == SHAPE_32 || seconds[s] == SHAPE_PAE ? 2u : 3u))
+						continue;
+					tables_start(&t, is_ept(seconds[s]) ? CASE_INTEL : CASE_KVM_AMD, 51, guests[g], seconds[s], true);
+					t.second_leaf = sl;
+					tables_guest(&t, VA, gl, false);
+					EXPECT(ask(&a, &t), LEADS(t.step[t.steps - 1].pa), "%s, level %u, on %s, level %u", shapes[guests[g]].name, gl,
+					       shapes[seconds[s]].name, sl);
+					gs = guests[g] ? shape_shift(guests[g], gl) : 64;
+					ss = shape_shift(seconds[s], sl);
+					EXPECT_NUMBER(pagewalk_page_shift(&a.run.walk), gs < ss ? gs : ss, "%s, level %u, on %s, level %u: page_shift",
+						      shapes[guests[g]].name, gl, shapes[seconds[s]].name, sl);
+				}
+	start(SHAPE_OFF, SHAPE_OFF, false);
+	EXPECT(ask(&a, &t), LEADS(VA), "paging off, one dimension");
+	EXPECT_NUMBER(pagewalk_page_shift(&a.run.walk), 64, "paging off, one dimension: page_shift");
+	start(SHAPE_4, SHAPE_OFF, false);
+	EXPECT_NUMBER(ask(&a, &t).what, TO, "4-level, one dimension");
+	EXPECT_NUMBER(pagewalk_page_shift(&a.run.walk), 12, "4-level, one dimension: page_shift");
+}
+
+/* PERM-2, EPT-6, NPT-4, NPT-7: all rights of both leaves, as the record of a read or, where reads are refused, a fetch has them. */
+Test(nested, rights)
+{
+	for (size_t s = 0; s < COUNT(seconds); s++)
+		for (unsigned n = 0; n < 8 * 16 * 2; n++) {
+			bool gw = n & 1, gu = n & 2, gx = n & 4, mode = n >> 7, ept = is_ept(seconds[s]);
+			bool r = n & 8, w = n & 16, x = n & 32, xu = n & 64, us = !(n & 64), user_may, supervisor_may;
+			unsigned want;
+
+			start(SHAPE_4, seconds[s], true);
+			t.q.mbec = t.q.gmet = mode;
+			tables_edit(&t, 1, gx ? 0 : BIT(63), (gw ? 0 : 2u) | (gu ? 0 : 4u));
+			if (ept) {
+				if (!r && (w || (!x && !(xu && mode))))
+					continue; /* misconfigured, or not present */
+				second_edit(&t, guest_gpa(&t, 0), 1, 0, (r ? 0 : 1u) | (w ? 0 : 2u) | (x ? 0 : 4u) | (xu ? 0 : 0x400u));
+				user_may = mode ? xu : x;
+				supervisor_may = x;
+				t.q.access = r ? CASE_READ : CASE_FETCH;
+				if (!r && (!gx || !(gu ? user_may : supervisor_may)))
+					continue; /* nothing goes through */
+			} else {
+				if (seconds[s] == SHAPE_32 && !x)
+					continue;
+				second_edit(&t, guest_gpa(&t, 0), 1, x ? 0 : BIT(63), (w ? 0 : 2u) | (us ? 0 : 4u));
+				if (!r || (!mode && !us))
+					continue;
+				user_may = x;
+				supervisor_may = x && !(mode && us);
+			}
+			want = (r || !ept ? CASE_R : 0u) | (gw && w ? CASE_W : 0u) | (gu ? CASE_U : 0u) |
+			       (gx && (gu ? user_may : supervisor_may) ? CASE_X : 0u);
+			EXPECT_NUMBER(ask(&a, &t).what, TO, "%s, rights %u", shapes[seconds[s]].name, n);
+			EXPECT_NUMBER(pagewalk_rights(&a.run.guest.walk, &a.run.walk), want,
+				      "guest W %d U %d X %d on %s: R %d W %d X %d XU %d U/S %d, MBEC or GMET %d: rights()", gw, gu, gx, shapes[seconds[s]].name,
+				      r, w, x, xu, us, mode);
+		}
+}
+
+Test(nested, rights_of_one_dimension)
+{
+	for (unsigned n = 0; n < 8; n++) {
+		start(SHAPE_5, SHAPE_OFF, false);
+		tables_edit(&t, 3, n & 4 ? 0 : BIT(63), (n & 1 ? 0 : 2u) | (n & 2 ? 0 : 4u));
+		EXPECT_NUMBER(ask(&a, &t).what, TO, "rights %u", n);
+		EXPECT_NUMBER(pagewalk_rights(&a.run.guest.walk, &a.run.walk), CASE_R | (n & 1 ? CASE_W : 0u) | (n & 2 ? CASE_U : 0u) | (n & 4 ? CASE_X : 0u),
+			      "rights %u", n);
+	}
+	start(SHAPE_OFF, SHAPE_OFF, false);
+	EXPECT_NUMBER(ask(&a, &t).what, TO, "paging off");
+	EXPECT_NUMBER(pagewalk_rights(&a.run.guest.walk, &a.run.walk), 15, "paging off: rights()");
+}
+
+/* ---- AD-2: what a comparison should leave out ----------------------------------------------------------------------------------------------- */
+
+/* ad_dont_care() of a level, after a walk whose record held fill before. */
+static uint64_t dont_care(bool nested, unsigned level, int fill)
+{
+	asked_open(&a, &t.q, library_cpu(&t.q).quirks);
+	memset(&a.run.walk, fill, sizeof(a.run.walk));
+	a.run.status = pagewalk_translate(&a.run.guest.walk, t.q.va, library_access(&t.q), &a.run.walk);
+	return pagewalk_ad_dont_care(nested ? &a.run.second.walk : &a.run.guest.walk, nested ? &a.run.walk.nested : &a.run.walk.guest, (int)level,
+				     a.run.status);
+}
+
+Test(nested, ad_dont_care)
+{
+	/* A guest's fault at a level of its own, by P = 0, a reserved bit or rights. */
+	for (unsigned way = 0; way < 3; way++)
+		for (unsigned spoilt = 1; spoilt <= 4; spoilt++)
+			for (unsigned level = way == 2 ? 1 : spoilt; level <= 4; level++) {
+				start(SHAPE_4, SHAPE_EPT4, true);
+				t.q.user = true;
+				tables_edit(&t, spoilt, way == 1 ? BIT(51) : 0, way == 0 ? 1 : way == 2 ? 4 : 0);
+				EXPECT_NUMBER(dont_care(false, level, 0), way == 0 && level == spoilt ? 0 : 0x20, "guest's level %u, %u at level %u", level, way,
+					      spoilt);
+			}
+	/* A fault of the second stage's on the way to the access, at one of its levels. */
+	for (size_t s = 0; s < COUNT(seconds); s++)
+		for (unsigned ad = 0; ad < 2; ad++)
+			for (unsigned spoilt = 1; spoilt <= shapes[seconds[s]].levels; spoilt++)
+				for (unsigned level = spoilt; level <= shapes[seconds[s]].levels; level++) {
+					uint64_t want = is_ept(seconds[s]) ? (ad ? 0x100 : 0) : 0x20;
+
+					start(SHAPE_4, seconds[s], ad);
+					second_edit(&t, guest_gpa(&t, 0), spoilt, 0, is_ept(seconds[s]) ? 0x407 : 1);
+					if (level == spoilt || (seconds[s] == SHAPE_PAE && level == 3))
+						want = 0; /* P = 0: no flag ever (AD-1); AD-3 */
+					EXPECT_NUMBER(dont_care(true, level, 0), want, "%s, A/D %u: level %u, absent at level %u", shapes[seconds[s]].name, ad,
+						      level, spoilt);
+				}
+	/* A walk that went through is exact; a PAE guest's PDPTE has no flag. */
+	for (size_t s = 0; s < COUNT(seconds); s++) {
+		start(SHAPE_4, seconds[s], true);
+		for (unsigned level = 1; level <= 4; level++)
+			EXPECT_NUMBER(dont_care(false, level, 0), 0, "4-level on %s, level %u", shapes[seconds[s]].name, level);
+		for (unsigned level = 1; level <= shapes[seconds[s]].levels; level++)
+			EXPECT_NUMBER(dont_care(true, level, 0), 0, "4-level on %s, its level %u", shapes[seconds[s]].name, level);
+	}
+	start(SHAPE_PAE, SHAPE_EPT4, true);
+	tables_edit(&t, 1, 0, 1);
+	EXPECT_NUMBER(dont_care(false, 3, 0), 0, "PAE, level 3");
+	EXPECT_NUMBER(dont_care(false, 2, 0), 0x20, "PAE, level 2");
+}
+
+/* An entry that was never read has no flag to speak of, and what the record held before the walk changes nothing. */
+Test(nested, ad_dont_care_of_what_was_not_read)
+{
+	for (size_t s = 0; s < COUNT(seconds); s++)
+		for (unsigned level = 1; level <= 4; level++)
+			for (unsigned fill = 0; fill < 2; fill++) {
+				start(SHAPE_4, seconds[s], true);
+				second_edit(&t, guest_gpa(&t, level), 1, 0, is_ept(seconds[s]) ? 0x407 : 1);
+				EXPECT_NUMBER(dont_care(false, level, fill ? 0xff : 0), 0, "4-level on %s refused at level %u, record of 0x%02x",
+					      shapes[seconds[s]].name, level, fill ? 0xff : 0);
+			}
+	for (unsigned fill = 0; fill < 2; fill++) { /* EPT-13: no EPT entry was read at all */
+		start(SHAPE_OFF, SHAPE_EPT4, true);
+		t.q.va |= BIT(50);
+		EXPECT_NUMBER(dont_care(true, 4, fill ? 0xff : 0), 0, "EPT4, GPA too wide, record of 0x%02x", fill ? 0xff : 0);
+	}
+	for (unsigned fill = 0; fill < 2; fill++) { /* no memory */
+		start(SHAPE_4, SHAPE_OFF, false);
+		t.q.memory.size = 0;
+		EXPECT_NUMBER(dont_care(false, 4, fill ? 0xff : 0), 0, "4-level, no memory, record of 0x%02x", fill ? 0xff : 0);
+	}
+}
