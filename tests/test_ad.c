@@ -131,7 +131,7 @@ static struct owner make_owner(void)
 	struct pagewalk_cpu cpu = library_cpu(&q);
 	struct pagewalk_regs regs = { q.cr0, q.cr4, q.efer, q.compatibility };
 
-	cr_assert_eq(pagewalk_init(&o.walk, &cpu, &regs), PAGEWALK_OK, "pagewalk_init");
+	cr_assert_eq(pagewalk_init(&o.walk, &cpu, &regs), PAGEWALK_OK, "init");
 	o.walk.pgd = q.cr3;
 	o.walk.rflags = q.rflags;
 	if (table_levels(&q) == 3)
@@ -356,9 +356,9 @@ Test(ad, dont_care)
 		make_path(levels, 1, false, 0);
 		rewind_tape();
 		struct owner o = make_owner();
-		cr_assert_eq(pagewalk_translate(&o.walk, q.va, library_access(&q), &walk), PAGEWALK_OK, "pagewalk_translate");
+		cr_assert_eq(pagewalk_translate(&o.walk, q.va, library_access(&q), &walk), PAGEWALK_OK, "walk");
 		for (int level = (int)levels; level; level--)
-			cr_expect_eq(pagewalk_ad_dont_care(&o.walk, &walk.guest, level, PAGEWALK_OK), 0, "pagewalk_ad_dont_care");
+			cr_expect_eq(pagewalk_ad_dont_care(&o.walk, &walk.guest, level, PAGEWALK_OK), 0, "mask");
 	}
 }
 
@@ -505,7 +505,8 @@ Test(ad, lost_for_ever)
 						  tape.reads == PAGEWALK_MAX_ATTEMPTS * reads && !tape.strange,
 					  "%u levels => status %d, %u reads, %u writes", levels, (int)status,
 					  tape.reads, tape.writes);
-				cr_expect(!memcmp(tape.value, q.memory.value, q.memory.count * sizeof(*tape.value)), "memcmp");
+				cr_expect(!memcmp(tape.value, q.memory.value, q.memory.count * sizeof(*tape.value)),
+					  "memory");
 			}
 }
 
@@ -643,7 +644,7 @@ Test(ad, missing_memory_at_each_event)
 				make_path(levels, leaf, as_walked, 0);
 				q.access = (enum case_access)(i / 4);
 				rewind_tape();
-				cr_assert_eq(walk_tape(&walk), PAGEWALK_OK, "walk_tape");
+				cr_assert_eq(walk_tape(&walk), PAGEWALK_OK, "walk");
 				events = tape.events;
 				if (kvm) {
 					q.profile = CASE_KVM_AMD;
@@ -706,7 +707,7 @@ Test(ad, missing_memory_by_quirk)
 		struct pagewalk_cpu cpu = o.walk.cpu;
 		cpu.quirks =
 			quirk ? PAGEWALK_QUIRK_KVM_NOT_PRESENT : PAGEWALK_QUIRKS_KVM & ~PAGEWALK_QUIRK_KVM_NOT_PRESENT;
-		cr_assert_eq(pagewalk_init(&o.walk, &cpu, &regs), PAGEWALK_OK, "pagewalk_init");
+		cr_assert_eq(pagewalk_init(&o.walk, &cpu, &regs), PAGEWALK_OK, "init");
 		enum pagewalk_status status = pagewalk_translate(&o.walk, q.va, PAGEWALK_ACCESS_READ, &walk);
 		cr_expect_eq(status, quirk ? PAGEWALK_FAULT : PAGEWALK_NO_MEMORY, "quirk %u => status %d", quirk,
 			     (int)status);

@@ -15,10 +15,8 @@ static const unsigned widths[] = { 36, 45, 52 };
 /* The library's walker of the second stage alone. */
 static struct outcome ask_second(uint64_t gpa, uint64_t access)
 {
-	a.run.status = asked_open(&a, &t.q, library_cpu(&t.q).quirks);
-	cr_assert_eq(a.run.status, PAGEWALK_OK, "the walkers are refused");
-	a.run.status = pagewalk_translate(&a.run.second.walk, gpa, access, &a.run.walk);
-	return outcome_of(a.run.status, &a.run.walk);
+	cr_assert_eq(asked_open(&a, &t.q, library_cpu(&t.q).quirks), PAGEWALK_OK, "the walkers are refused");
+	return ask_walker(&a, &a.run.second.walk, gpa, access);
 }
 
 /* A second stage without a guest's tables, and room for one page at EPT_VA. */
@@ -29,7 +27,7 @@ static void start_plain(unsigned m, enum shape second, bool ad, unsigned leaf)
 	tables_guest(&t, EPT_VA & bits((int)m - 1, 0), 0, false);
 }
 
-/* ---- EPT-1: the EPTP ---------------------------------------------------------------------------------------------- */
+/* ---- EPT-1: the EPTP --------------------------------------------------------------------------------------------- */
 
 static int no_read(const struct kvm_pagewalk *w, uint64_t pa, unsigned size, uint64_t *gpte)
 {
@@ -82,13 +80,15 @@ Test(ept, eptp_known)
 		{ BIT(45) | 0x1e, 46, 0, true }, { BIT(46) | 0x1e, 46, 0, false },
 		{ BIT(31) | 0x1e, 32, 0, true }, { BIT(32) | 0x1e, 32, 0, false },
 		{ BIT(51) | 0x1e, 52, 0, true }, { BIT(52) | 0x1e, 52, 0, false }, { BIT(63) | 0x1e, 52, 0, false },
-		{ BIT(51) | 0x1e, 53, 0, true }, { BIT(52) | 0x1e, 64, 0, false }, { BIT(51) | 0x1e, 255, 0, true }, /* MODE-12 */
+		/* MODE-12 */
+		{ BIT(51) | 0x1e, 53, 0, true }, { BIT(52) | 0x1e, 64, 0, false }, { BIT(51) | 0x1e, 255, 0, true },
 		{ 0x1e, 31, 0, false }, { 0x1e, 0, 0, false },
 	};
 
 	for (size_t i = 0; i < COUNT(rows); i++)
-		EXPECT_NUMBER(eptp_accepted(rows[i].eptp, rows[i].m, rows[i].features, 0), rows[i].good, "eptp 0x%llx, M %u, features 0x%llx",
-			      HEX(rows[i].eptp), rows[i].m, HEX(rows[i].features));
+		EXPECT_NUMBER(eptp_accepted(rows[i].eptp, rows[i].m, rows[i].features, 0), rows[i].good,
+			      "eptp 0x%llx, M %u, features 0x%llx", HEX(rows[i].eptp), rows[i].m,
+			      HEX(rows[i].features));
 }
 
 /* All of bits 11:0, and each higher one; with and without the capabilities, and KVM's deviation 12. */
@@ -99,14 +99,15 @@ Test(ept, eptp_each_bit)
 			uint64_t eptp = i < 4096 ? i : BIT(i - 4096) ^ 0x1e;
 			uint64_t features = (m & 4 ? AD : 0) | (m & 8 ? L5 : 0);
 			unsigned type = eptp & 7, length = (unsigned)(eptp >> 3 & 7) + 1;
-			bool form = (type == 0 || type == 6) && !(eptp & bits(11, 7)) && !(eptp & bits(63, m > 52 ? 52 : (int)m));
+			bool form = (type == 0 || type == 6) && !(eptp & bits(11, 7)) &&
+				    !(eptp & bits(63, m > 52 ? 52 : (int)m));
 			bool has = (length != 5 || (features & L5)) && (!(eptp & BIT(6)) || (features & AD));
 
 			form = form && (length == 4 || length == 5);
-			EXPECT_NUMBER(eptp_accepted(eptp, m, features, 0), form && has, "eptp 0x%llx, M %u, features 0x%llx", HEX(eptp), m,
-				      HEX(features));
-			EXPECT_NUMBER(eptp_accepted(eptp, m, features, PAGEWALK_QUIRK_KVM_EPTP), form, "KVM_EPTP, eptp 0x%llx, M %u",
-				      HEX(eptp), m);
+			EXPECT_NUMBER(eptp_accepted(eptp, m, features, 0), form && has,
+				      "eptp 0x%llx, M %u, features 0x%llx", HEX(eptp), m, HEX(features));
+			EXPECT_NUMBER(eptp_accepted(eptp, m, features, PAGEWALK_QUIRK_KVM_EPTP), form,
+				      "KVM_EPTP, eptp 0x%llx, M %u", HEX(eptp), m);
 		}
 }
 
@@ -128,11 +129,11 @@ Test(ept, eptp_at_the_walk)
 	cr_assert_eq(asked_open(&a, &t.q, 0), PAGEWALK_OK, "the walkers are refused");
 	a.run.second.walk.get_guest_pgd = get_eptp;
 	eptp_later = t.q.eptp;
-	o = outcome_of(pagewalk_translate(&a.run.guest.walk, t.q.va, 0, &a.run.walk), &a.run.walk);
+	o = ask_walker(&a, &a.run.guest.walk, t.q.va, PAGEWALK_ACCESS_READ);
 	EXPECT(o, ((struct outcome){ TO, t.step[0].pa, 0 }), "get_guest_pgd, the EPTP");
 	eptp_later = t.q.eptp + 0x1000; /* an empty root */
-	o = outcome_of(pagewalk_translate(&a.run.guest.walk, t.q.va, 0, &a.run.walk), &a.run.walk);
-	EXPECT(o, ((struct outcome){ VIOLATION, 0x781, t.q.va }), "get_guest_pgd, another root");
+	o = ask_walker(&a, &a.run.guest.walk, t.q.va, PAGEWALK_ACCESS_READ);
+	EXPECT(o, VIOLATES(0x781, t.q.va), "get_guest_pgd, another root");
 	for (size_t i = 0; i < COUNT(bad); i++) {
 		eptp_later = t.q.eptp | bad[i];
 		EXPECT_NUMBER(pagewalk_translate(&a.run.guest.walk, t.q.va, 0, &a.run.walk), PAGEWALK_BAD_STATE,
@@ -140,11 +141,11 @@ Test(ept, eptp_at_the_walk)
 	}
 }
 
-/* ---- EPT-2, EPT-3, EPT-4: one entry ---------------------------------------------------------------------------------- */
+/* ---- EPT-2, EPT-3, EPT-4: one entry ------------------------------------------------------------------------------ */
 
 Test(ept, entry_known)
 {
-	/* An entry of the level, on the way to a page of leaf's size, is edited; then a fetch (MBEC or not, EPT-6) meets it. */
+	/* On the way to a page of leaf's level, the entry of a level is edited. Then a fetch meets it. */
 	static const struct {
 		unsigned leaf, level;
 		uint64_t set, clear;
@@ -160,13 +161,16 @@ Test(ept, entry_known)
 		{ 1, 5, 0, 7, 45, 0, false, VIOLATION }, { 1, 5, 0, 7, 45, 0, true, TO },
 		{ 1, 2, BITS(63, 51) | 0x38, 0x407, 45, 0, true, VIOLATION }, /* not present: no other bit counts */
 		/* EPT-3 a: W without R */
-		{ 1, 1, 0, 1, 45, 0, false, MISCONFIG }, { 1, 1, 0, 5, 45, 0, false, MISCONFIG }, { 1, 1, 0, 1, 45, 0, true, MISCONFIG },
-		{ 1, 2, 0, 1, 45, 0, false, MISCONFIG }, { 1, 3, 0, 1, 45, 0, false, MISCONFIG }, { 1, 4, 0, 1, 45, 0, false, MISCONFIG },
-		{ 1, 5, 0, 1, 45, 0, false, MISCONFIG }, { 2, 2, 0, 1, 45, 0, false, MISCONFIG }, { 3, 3, 0, 1, 45, 0, false, MISCONFIG },
+		{ 1, 1, 0, 1, 45, 0, false, MISCONFIG }, { 1, 1, 0, 5, 45, 0, false, MISCONFIG },
+		{ 1, 1, 0, 1, 45, 0, true, MISCONFIG }, { 1, 2, 0, 1, 45, 0, false, MISCONFIG },
+		{ 1, 3, 0, 1, 45, 0, false, MISCONFIG }, { 1, 4, 0, 1, 45, 0, false, MISCONFIG },
+		{ 1, 5, 0, 1, 45, 0, false, MISCONFIG }, { 2, 2, 0, 1, 45, 0, false, MISCONFIG },
+		{ 3, 3, 0, 1, 45, 0, false, MISCONFIG },
 		/* b: execute-only */
 		{ 1, 1, 0, 3, 45, 0, false, TO }, { 1, 1, 0, 3, 45, CASE_EPT_EXEC_ONLY, false, MISCONFIG },
 		{ 1, 4, 0, 3, 45, 0, false, TO }, { 1, 4, 0, 3, 45, CASE_EPT_EXEC_ONLY, false, MISCONFIG },
-		{ 1, 1, 0, 7, 45, CASE_EPT_EXEC_ONLY, true, MISCONFIG }, { 1, 1, 0, 7, 45, CASE_EPT_EXEC_ONLY, false, VIOLATION },
+		{ 1, 1, 0, 7, 45, CASE_EPT_EXEC_ONLY, true, MISCONFIG },
+		{ 1, 1, 0, 7, 45, CASE_EPT_EXEC_ONLY, false, VIOLATION },
 		{ 1, 1, 0, 2, 45, CASE_EPT_EXEC_ONLY, true, TO },
 		/* c: the address's width */
 		{ 1, 1, BIT(44), 0, 45, 0, false, TO }, { 1, 1, BIT(45), 0, 45, 0, false, MISCONFIG },
@@ -179,7 +183,8 @@ Test(ept, entry_known)
 		{ 1, 4, BIT(6), 0, 45, 0, false, MISCONFIG }, { 1, 4, BIT(7), 0, 45, 0, false, MISCONFIG },
 		{ 1, 3, BIT(3), 0, 45, 0, false, MISCONFIG }, { 1, 3, BIT(6), 0, 45, 0, false, MISCONFIG },
 		{ 1, 2, BIT(3), 0, 45, 0, false, MISCONFIG }, { 1, 2, BIT(6), 0, 45, 0, false, MISCONFIG },
-		{ 1, 5, BIT(8) | BIT(9) | BIT(11), 0, 45, 0, false, TO }, { 1, 2, BIT(8) | BIT(9) | BIT(11), 0, 45, 0, false, TO },
+		{ 1, 5, BIT(8) | BIT(9) | BIT(11), 0, 45, 0, false, TO },
+		{ 1, 2, BIT(8) | BIT(9) | BIT(11), 0, 45, 0, false, TO },
 		{ 1, 4, BITS(63, 52), 0, 45, 0, false, TO }, { 1, 2, BITS(63, 52), 0, 45, 0, false, TO },
 		/* d: bit 7 where the CPU has no page of the size */
 		{ 3, 3, 0, 0, 45, 0, false, TO }, { 3, 3, 0, 0, 45, CASE_EPT_1G, false, MISCONFIG },
@@ -213,12 +218,16 @@ Test(ept, entry_known)
 		t.q.access = CASE_FETCH;
 		second_edit(&t, t.q.va, rows[i].level, rows[i].set, rows[i].clear);
 		o = ask(&a, &t);
-		EXPECT_NUMBER(o.what, rows[i].what, "leaf %u, entry %u: set 0x%llx, clear 0x%llx, M %u, without 0x%x, MBEC %d", rows[i].leaf,
-			      rows[i].level, HEX(rows[i].set), HEX(rows[i].clear), rows[i].m, rows[i].without, rows[i].mbec);
+		EXPECT_NUMBER(o.what, rows[i].what,
+			      "leaf %u, entry %u: set 0x%llx, clear 0x%llx, M %u, without 0x%x, MBEC %d", rows[i].leaf,
+			      rows[i].level, HEX(rows[i].set), HEX(rows[i].clear), rows[i].m, rows[i].without,
+			      rows[i].mbec);
 		if (o.what == MISCONFIG) { /* the GPA, and no qualification */
 			EXPECT_NUMBER(o.at, t.q.va, "the GPA of misconfiguration %u", (unsigned)i);
-			EXPECT_NUMBER(a.run.walk.fault.rule, PAGEWALK_RULE(EPT, 3), "the rule of misconfiguration %u", (unsigned)i);
-			EXPECT_NUMBER(a.run.walk.nested.level, rows[i].level, "the level of misconfiguration %u", (unsigned)i);
+			EXPECT_NUMBER(a.run.walk.fault.rule, PAGEWALK_RULE(EPT, 3), "the rule of misconfiguration %u",
+				      (unsigned)i);
+			EXPECT_NUMBER(a.run.walk.nested.level, rows[i].level, "the level of misconfiguration %u",
+				      (unsigned)i);
 		}
 	}
 }
@@ -226,13 +235,16 @@ Test(ept, entry_known)
 /* One access of the guest's (paging off) against judge(), with the flags that it leaves behind. */
 static void check_plain(const char *name, unsigned level, uint64_t entry)
 {
-	struct judged j = judge(&t, t.q.memory.value, t.q.va, BY_ACCESS, t.q.access, t.q.user, CASE_W | CASE_X | CASE_U);
+	struct judged j =
+		judge(&t, t.q.memory.value, t.q.va, BY_ACCESS, t.q.access, t.q.user, CASE_W | CASE_X | CASE_U);
 	uint64_t want[CASE_MAX_WORDS];
 	unsigned flags;
 
-	EXPECT(ask(&a, &t), j.outcome, "%s: entry %u 0x%llx, M %u, features 0x%x, eptp 0x%llx, MBEC %d, %s", name, level, HEX(entry),
-	       t.q.maxphyaddr, t.q.ept_features, HEX(t.q.eptp), t.q.mbec,
-	       t.q.access == CASE_FETCH ? "fetch" : t.q.access == CASE_WRITE ? "write" : "read");
+	EXPECT(ask(&a, &t), j.outcome, "%s: entry %u 0x%llx, M %u, features 0x%x, eptp 0x%llx, MBEC %d, %s", name,
+	       level, HEX(entry), t.q.maxphyaddr, t.q.ept_features, HEX(t.q.eptp), t.q.mbec,
+	       t.q.access == CASE_FETCH ? "fetch" :
+	       t.q.access == CASE_WRITE ? "write" :
+					  "read");
 	memcpy(want, t.q.memory.value, t.q.memory.count * sizeof(*want));
 	flags = judged_flags(&t, want, &j);
 	EXPECT_MEMORY(&t, a.value, want, "%s: entry %u 0x%llx, eptp 0x%llx", name, level, HEX(entry), HEX(t.q.eptp));
@@ -248,7 +260,8 @@ Test(ept, entry_each_bit)
 
 		for (unsigned caps = 0; caps < 16; caps++) {
 			start_plain(m, n & 1 ? SHAPE_EPT5 : SHAPE_EPT4, caps & 1, leaf);
-			t.q.ept_features &= ~((caps & 1 ? CASE_EPT_EXEC_ONLY : 0u) | (caps & 2 ? CASE_EPT_2M : 0u) | (caps & 4 ? CASE_EPT_1G : 0u));
+			t.q.ept_features &= ~((caps & 1 ? CASE_EPT_EXEC_ONLY : 0u) | (caps & 2 ? CASE_EPT_2M : 0u) |
+					      (caps & 4 ? CASE_EPT_1G : 0u));
 			t.q.mbec = caps & 8;
 			for (unsigned level = leaf; level <= shapes[t.second].levels; level++) {
 				uint64_t at = second_at(&t, t.q.va, level), good = entry_now(&t, t.second, at);
@@ -256,7 +269,9 @@ Test(ept, entry_each_bit)
 				cr_assert(good, "no entry of level %u", level);
 				for (unsigned bit = 0; bit < 64; bit++) {
 					entry_set(&t, t.second, at, good ^ BIT(bit));
-					t.q.access = m == 45 && bit % 2 ? CASE_WRITE : m == 52 && bit < 12 ? CASE_FETCH : CASE_READ;
+					t.q.access = m == 45 && bit % 2	 ? CASE_WRITE :
+						     m == 52 && bit < 12 ? CASE_FETCH :
+									   CASE_READ;
 					check_plain("each bit", level, good ^ BIT(bit));
 				}
 				entry_set(&t, t.second, at, good);
@@ -303,10 +318,13 @@ Test(ept, order_known)
 		{ { { 4, BIT(51), 0 }, { 3, 0, 0x407 } }, { MISCONFIG, 0, 0 } }, /* the upper one decides */
 		{ { { 3, 0, 0x407 }, { 2, BIT(51), 0 } }, { VIOLATION, 0x782, 0 } },
 		{ { { 2, 0, 2 }, { 1, 0x38, 0 } }, { MISCONFIG, 0, 0 } },
-		{ { { 1, BIT(51), 2 }, { 1, 0, 0 } }, { MISCONFIG, 0, 0 } },     /* one entry: misconfigured before not writable */
-		{ { { 1, BIT(51), 0x407 }, { 1, 0, 0 } }, { VIOLATION, 0x782, 0 } }, /* and absent before misconfigured */
+		/* one entry: misconfigured before not writable */
+		{ { { 1, BIT(51), 2 }, { 1, 0, 0 } }, { MISCONFIG, 0, 0 } },
+		/* and absent before misconfigured */
+		{ { { 1, BIT(51), 0x407 }, { 1, 0, 0 } }, { VIOLATION, 0x782, 0 } },
 		{ { { 4, 0, 2 }, { 2, 0, 4 } }, { VIOLATION, 0x78a, 0 } },       /* R only, together */
-		{ { { 3, 0, 6 }, { 1, 0, 3 } }, { VIOLATION, 0x782, 0 } },       /* R, and X only: nothing, yet no misconfiguration */
+		/* R, and X only: nothing, yet no misconfiguration */
+		{ { { 3, 0, 6 }, { 1, 0, 3 } }, { VIOLATION, 0x782, 0 } },
 	};
 
 	for (size_t i = 0; i < COUNT(rows); i++) {
@@ -336,15 +354,22 @@ Test(ept, order_all)
 	}
 	for (unsigned n = 0; n < 8 * 8 * 8 * 8; n++) {
 		for (unsigned l = 0; l < 4; l++)
-			entry_set(&t, t.second, at[l], (good[l] | ways[n >> 3 * l & 7].set) & ~ways[n >> 3 * l & 7].clear);
+			entry_set(&t, t.second, at[l],
+				  (good[l] | ways[n >> 3 * l & 7].set) & ~ways[n >> 3 * l & 7].clear);
 		t.q.access = (enum case_access)(n % 3);
 		check_plain("order", 1, n);
 	}
 }
 
-/* ---- EPT-6: rights ------------------------------------------------------------------------------------------------ */
+/* ---- EPT-6: rights ----------------------------------------------------------------------------------------------- */
 
-/* The AND of the levels; each access with and without MBEC, from a supervisor-mode and from a user-mode linear address. */
+/* PAGEWALK_ACC_... of an entry's bits: execute 1, write 2, read 4, XU 8. */
+static unsigned acc(unsigned entry, bool mbec)
+{
+	return (entry >> 2 & 1) | (entry & 2) | (entry & 1) << 2 | (mbec ? entry >> 7 & 8 : 0);
+}
+
+/* The AND of the levels: each access, from a supervisor-mode and from a user-mode address, without and with MBEC. */
 Test(ept, rights_over_levels)
 {
 	/* XU X W R, as bit 10 and bits 2:0; all that are no misconfiguration */
@@ -358,8 +383,6 @@ Test(ept, rights_over_levels)
 		good[l] = entry_now(&t, t.second, at[l]) & ~(uint64_t)0x407;
 	}
 	for (unsigned mbec = 0; mbec < 2; mbec++) {
-		struct kvm_pagewalk *w = &a.run.second.walk;
-
 		t.q.mbec = mbec;
 		cr_assert_eq(asked_open(&a, &t.q, 0), PAGEWALK_OK, "the walkers are refused");
 		for (unsigned n = 0; n < 11 * 11 * 11; n++) {
@@ -370,19 +393,29 @@ Test(ept, rights_over_levels)
 			for (unsigned access = 0; access < 6; access++) {
 				unsigned user = access & 1;
 				enum case_access kind = (enum case_access)(access / 2);
-				struct judged j = judge(&t, a.value, t.q.va, BY_ACCESS, kind, false, CASE_W | CASE_X | (user ? CASE_U : 0));
-				struct outcome o = outcome_of(pagewalk_translate(w, t.q.va, (user ? PAGEWALK_ACCESS_USER : 0) |
-					(kind == CASE_WRITE ? PAGEWALK_ACCESS_WRITE : kind == CASE_FETCH ? PAGEWALK_ACCESS_FETCH : 0) |
-					PAGEWALK_PFERR_GUEST_FINAL, &a.run.walk), &a.run.walk);
+				struct judged j = judge(&t, a.value, t.q.va, BY_ACCESS, kind, false,
+							CASE_W | CASE_X | (user ? CASE_U : 0));
+				struct outcome o =
+					ask_walker(&a, &a.run.second.walk, t.q.va,
+						   PAGEWALK_PFERR_GUEST_FINAL |
+							   access_bits(kind == CASE_WRITE, kind == CASE_FETCH, user));
 
 				/* Without a guest's walk bits 11:9 are those of paging off. */
 				j.outcome.code |= j.outcome.what == VIOLATION ? BIT(9) : 0;
-				EXPECT(o, j.outcome, "entries 0x%x 0x%x 0x%x, MBEC %u, kind %d, user %u", p[0], p[1], p[2], mbec, (int)kind, user);
+				EXPECT(o, j.outcome, "entries 0x%x 0x%x 0x%x, MBEC %u, kind %d, user %u", p[0], p[1],
+				       p[2], mbec, (int)kind, user);
 				if (o.what == TO) {
 					unsigned all = p[0] & p[1] & p[2];
 
-					EXPECT_NUMBER(a.run.walk.nested.pte_access, (all >> 2 & 1) | (all & 2) | (all & 1) << 2 | (mbec ? all >> 7 & 8 : 0),
+					EXPECT_NUMBER(a.run.walk.nested.pte_access, acc(all, mbec),
 						      "pte_access of 0x%x, MBEC %u", all, mbec);
+					for (unsigned level = 1; level <= 4; level++) { /* what is above it allows */
+						unsigned above = level == 4 ? 0x407 : level > 1 ? p[0] : p[0] & p[1];
+
+						EXPECT_NUMBER(a.run.walk.nested.pt_access[level - 1], acc(above, mbec),
+							      "pt_access[%u], above 0x%x, MBEC %u", level - 1, above,
+							      mbec);
+					}
 				}
 			}
 		}
@@ -400,13 +433,15 @@ Test(ept, permission_fault)
 			bool write = n & 1, user = n & 2, ac = n & 4, fetch = n & 8;
 			bool x = n & 0x10, w = n & 0x20, r = n & 0x40, xu = n & 0x80;
 			bool ok = fetch ? (mbec && user ? xu : x) : write ? w : r;
+			uint64_t code;
 
 			if (write && fetch)
 				continue; /* no such access */
 			a.run.second.walk.rflags = ac ? BIT(18) : 0;
-			EXPECT_NUMBER(pagewalk_permission_fault(&a.run.second.walk, n >> 4, 0, (write ? PAGEWALK_ACCESS_WRITE : 0) |
-					(user ? PAGEWALK_ACCESS_USER : 0) | (fetch ? PAGEWALK_ACCESS_FETCH : 0)) == 0, ok,
-				      "rights 0x%x, W %d, U %d, AC %d, F %d, MBEC %u", n >> 4, write, user, ac, fetch, mbec);
+			code = pagewalk_permission_fault(&a.run.second.walk, n >> 4, 0,
+							 access_bits(write, fetch, user));
+			EXPECT_NUMBER(code == 0, ok, "rights 0x%x, W %d, U %d, AC %d, F %d, MBEC %u", n >> 4, write,
+				      user, ac, fetch, mbec);
 		}
 	}
 }
@@ -445,16 +480,17 @@ Test(ept, mbec_goes_by_the_address)
 			else
 				want = judge(&t, t.q.memory.value, guest_gpa(&t, 0), BY_ACCESS, t.q.access, t.q.user,
 					     CASE_W | CASE_X | (la_user ? CASE_U : 0)).outcome;
-			EXPECT(ask(&a, &t), want, "%s: U/S clear at levels 0x%x, XU,X %u, MBEC %u, kind %d, user %d", shapes[guests[g]].name,
-			       supervisor, x, mbec, (int)t.q.access, t.q.user);
+			EXPECT(ask(&a, &t), want, "%s: U/S clear at levels 0x%x, XU,X %u, MBEC %u, kind %d, user %d",
+			       shapes[guests[g]].name, supervisor, x, mbec, (int)t.q.access, t.q.user);
 			/* The same as it is seen in the record (KVM's deviation 9 is EPT-6). */
 			if (a.run.status == PAGEWALK_OK)
 				EXPECT_NUMBER((a.run.walk.nested.access & PAGEWALK_ACCESS_USER) != 0, la_user,
-					      "%s: U/S clear at levels 0x%x, nested.access", shapes[guests[g]].name, supervisor);
+					      "%s: U/S clear at levels 0x%x, nested.access", shapes[guests[g]].name,
+					      supervisor);
 		}
 }
 
-/* ---- EPT-7, EPT-8: table accesses, the exit qualification ---------------------------------------------------------- */
+/* ---- EPT-7, EPT-8: table accesses, the exit qualification -------------------------------------------------------- */
 
 /* A 4-level guest, M = 51, all entries good, on a 4-level EPT. No flag is set anywhere. */
 static void start_long(bool ept_ad)
@@ -465,7 +501,7 @@ static void start_long(bool ept_ad)
 
 Test(ept, qualification_known)
 {
-	/* The EPT entry of a level on the way to the guest's entry of a level (0: to the access itself) loses rights. */
+	/* EPT entries on the way to the guest's entry of a level (0: to the access itself) lose rights. */
 	static const struct {
 		unsigned guest_level;
 		struct { unsigned level; uint64_t clear; } edit[2];
@@ -487,8 +523,9 @@ Test(ept, qualification_known)
 		{ 0, { { 4, 4 }, { 1, 2 } }, CASE_WRITE, false, false, true, 0x18a },
 		{ 0, { { 4, 4 }, { 2, 2 } }, CASE_FETCH, false, false, true, 0x18c },
 		{ 0, { { 4, 3 }, { 1, 4 } }, CASE_READ, false, false, true, 0x181 },
-		{ 0, { { 4, 2 }, { 2, 0x407 } }, CASE_READ, false, false, true, 0x181 }, /* the absent one counts: no bit is left */
-		{ 0, { { 1, 7 } }, CASE_READ, false, false, true, 0x181 },   /* XU is there; undefined without MBEC: 0 */
+		/* the absent one counts: no bit is left */
+		{ 0, { { 4, 2 }, { 2, 0x407 } }, CASE_READ, false, false, true, 0x181 },
+		{ 0, { { 1, 7 } }, CASE_READ, false, false, true, 0x181 }, /* XU is there; undefined without MBEC: 0 */
 		/* bit 6 */
 		{ 0, { { 1, 0x407 } }, CASE_FETCH, false, true, true, 0x184 },
 		{ 0, { { 1, 2 } }, CASE_WRITE, false, true, true, 0x1ea },
@@ -528,20 +565,22 @@ Test(ept, qualification_known)
 		gpa = guest_gpa(&t, rows[i].guest_level);
 		for (unsigned k = 0; k < 2 && rows[i].edit[k].level; k++)
 			second_edit(&t, gpa, rows[i].edit[k].level, 0, rows[i].edit[k].clear);
-		EXPECT(ask(&a, &t), ((struct outcome){ VIOLATION, rows[i].want, gpa }),
-		       "guest level %u, EPT level %u clear 0x%llx, kind %d, A/D %d, MBEC %d", rows[i].guest_level, rows[i].edit[0].level,
-		       HEX(rows[i].edit[0].clear), (int)rows[i].access, rows[i].ad, rows[i].mbec);
+		EXPECT(ask(&a, &t), VIOLATES(rows[i].want, gpa),
+		       "guest level %u, EPT level %u clear 0x%llx, kind %d, A/D %d, MBEC %d", rows[i].guest_level,
+		       rows[i].edit[0].level, HEX(rows[i].edit[0].clear), (int)rows[i].access, rows[i].ad,
+		       rows[i].mbec);
 	}
 }
 
-/* Bits 9, 10, 11: what the guest's own tables say about the address, of the final access only and only if the CPU has them. */
+/* Bits 9, 10, 11: what the guest's own tables say; of the final access only, and only if the CPU has them. */
 Test(ept, qualification_advanced)
 {
 	static const enum shape guests[] = { SHAPE_OFF, SHAPE_32, SHAPE_PAE, SHAPE_4, SHAPE_5 };
 
 	for (size_t g = 0; g < COUNT(guests); g++)
 		for (unsigned n = 0; n < 8 * 2 * 3; n++) {
-			bool no_user = n & 1, no_write = n & 2, xd = (n & 4) && guests[g] >= SHAPE_PAE, advanced = n & 8;
+			bool no_user = n & 1, no_write = n & 2, xd = (n & 4) && guests[g] >= SHAPE_PAE,
+			     advanced = n & 8;
 			unsigned level = n >> 4;
 			uint64_t want = 0x181;
 
@@ -557,12 +596,14 @@ Test(ept, qualification_advanced)
 			t.q.ept_features &= advanced ? ~0u : ~(unsigned)CASE_EPT_ADVANCED;
 			if (advanced)
 				want |= (no_user ? 0 : BIT(9)) | (no_write ? 0 : BIT(10)) | (xd ? BIT(11) : 0);
-			EXPECT(ask(&a, &t), ((struct outcome){ VIOLATION, want, guest_gpa(&t, 0) }), "%s: U %d, W %d, XD %d, advanced %d, level %u",
-			       shapes[guests[g]].name, !no_user, !no_write, xd, advanced, level);
+			EXPECT(ask(&a, &t), VIOLATES(want, guest_gpa(&t, 0)),
+			       "%s: U %d, W %d, XD %d, advanced %d, level %u", shapes[guests[g]].name, !no_user,
+			       !no_write, xd, advanced, level);
 			/* never for a table */
 			if (guests[g] != SHAPE_OFF) {
 				second_edit(&t, guest_gpa(&t, 2), 1, 0, 0x407);
-				EXPECT(ask(&a, &t), ((struct outcome){ VIOLATION, 0x83, guest_gpa(&t, 2) }), "%s: table", shapes[guests[g]].name);
+				EXPECT(ask(&a, &t), VIOLATES(0x83, guest_gpa(&t, 2)),
+				       "%s: table", shapes[guests[g]].name);
 			}
 		}
 }
@@ -588,11 +629,14 @@ Test(ept, accessed_dirty)
 			bool written = t.step[i].level || access == CASE_WRITE;
 
 			for (unsigned level = 1; level <= 4 && ad; level++)
-				flag_entry(&t, want, t.second, second_at(&t, t.step[i].gpa, level), level > 1 ? 0x100 : written ? 0x300 : 0x100);
+				flag_entry(&t, want, t.second, second_at(&t, t.step[i].gpa, level),
+					   level == 1 && written ? 0x300 : 0x100);
 			if (t.step[i].level)
-				flag_entry(&t, want, t.guest, t.step[i].pa, t.step[i].level == 1 && access == CASE_WRITE ? 0x60 : 0x20);
+				flag_entry(&t, want, t.guest, t.step[i].pa,
+					   t.step[i].level == 1 && access == CASE_WRITE ? 0x60 : 0x20);
 		}
-		EXPECT(ask(&a, &t), ((struct outcome){ TO, t.step[4].pa, 0 }), "A/D %d, kind %d, set before %d", ad, (int)access, was_set);
+		EXPECT(ask(&a, &t), ((struct outcome){ TO, t.step[4].pa, 0 }), "A/D %d, kind %d, set before %d", ad,
+		       (int)access, was_set);
 		EXPECT_MEMORY(&t, a.value, want, "A/D %d, kind %d, set before %d", ad, (int)access, was_set);
 		EXPECT_NUMBER(a.run.reads, 24, "A/D %d, kind %d, reads", ad, (int)access);
 		EXPECT_NUMBER(a.run.writes, was_set ? 0 : ad ? 24 : 4, "A/D %d, kind %d, writes", ad, (int)access);
@@ -612,12 +656,13 @@ Test(ept, read_only_tables)
 		for (unsigned l = 1; l <= 4; l++)
 			tables_edit(&t, l, 0x60, 0);
 		second_edit(&t, guest_gpa(&t, level), 1, 0, 2);
-		want = ad ? (struct outcome){ VIOLATION, 0xab, guest_gpa(&t, level) } : (struct outcome){ TO, t.step[4].pa, 0 };
+		want = ad ? (struct outcome){ VIOLATION, 0xab, guest_gpa(&t, level) } :
+			    (struct outcome){ TO, t.step[4].pa, 0 };
 		EXPECT(ask(&a, &t), want, "read-only table %u, A/D %d, kind %d", level, ad, n >> 3);
 	}
 }
 
-/* EPT-16: the update is refused where it happens; by policy (AD-2) that is after the final translation, or on the way. */
+/* EPT-16: an update is refused where it happens: after the final translation or, as walked (AD-2), on the way. */
 Test(ept, refused_update)
 {
 	for (unsigned n = 0; n < 4 * 2 * 2 * 3; n++) {
@@ -636,13 +681,18 @@ Test(ept, refused_update)
 		memcpy(want, t.q.memory.value, t.q.memory.count * sizeof(*want));
 		for (unsigned i = 0; i < 4; i++)
 			if (t.step[i].level > level || !refused)
-				flag_entry(&t, want, t.guest, t.step[i].pa, t.step[i].level == 1 && access == CASE_WRITE ? 0x60 : 0x20);
-		EXPECT(ask(&a, &t), (refused ? (struct outcome){ VIOLATION, 0xab, guest_gpa(&t, level) } : (struct outcome){ TO, t.step[4].pa, 0 }),
-		       "update of level %u, as walked %d, only D %d, kind %d", level, as_walked, only_dirty, (int)access);
-		EXPECT_MEMORY(&t, a.value, want, "update of level %u, as walked %d, only D %d, kind %d", level, as_walked, only_dirty, (int)access);
+				flag_entry(&t, want, t.guest, t.step[i].pa,
+					   t.step[i].level == 1 && access == CASE_WRITE ? 0x60 : 0x20);
+		EXPECT(ask(&a, &t),
+		       (refused ? (struct outcome){ VIOLATION, 0xab, guest_gpa(&t, level) } :
+				  (struct outcome){ TO, t.step[4].pa, 0 }),
+		       "update of level %u, as walked %d, only D %d, kind %d", level, as_walked, only_dirty,
+		       (int)access);
+		EXPECT_MEMORY(&t, a.value, want, "update of level %u, as walked %d, only D %d, kind %d", level,
+			      as_walked, only_dirty, (int)access);
 		if (refused)
-			EXPECT_NUMBER(a.run.reads, as_walked && level > 1 ? (5 - level) * 5 + 4 : 28, "update of level %u, as walked %d, reads",
-				      level, as_walked);
+			EXPECT_NUMBER(a.run.reads, as_walked && level > 1 ? (5 - level) * 5 + 4 : 28,
+				      "update of level %u, as walked %d, reads", level, as_walked);
 	}
 }
 
@@ -657,11 +707,13 @@ Test(ept, refused_update_and_later_faults)
 		t.q.knobs = as_walked ? CASE_AD_AS_WALKED : 0;
 		second_edit(&t, guest_gpa(&t, 3), 1, 0, 2);
 		tables_edit(&t, 1, 0, 1);
-		EXPECT(ask(&a, &t), (as_walked ? refused : (struct outcome){ PF, 0, t.q.va }), "update or P = 0, as walked %u", as_walked);
+		EXPECT(ask(&a, &t), (as_walked ? refused : (struct outcome){ PF, 0, t.q.va }),
+		       "update or P = 0, as walked %u", as_walked);
 		/* or lets no user in */
 		tables_edit(&t, 1, 1, 4);
 		t.q.user = true;
-		EXPECT(ask(&a, &t), (as_walked ? refused : (struct outcome){ PF, 5, t.q.va }), "update or rights, as walked %u", as_walked);
+		EXPECT(ask(&a, &t), (as_walked ? refused : (struct outcome){ PF, 5, t.q.va }),
+		       "update or rights, as walked %u", as_walked);
 		/* or leads to a page that is not there */
 		t.q.user = false;
 		second_edit(&t, guest_gpa(&t, 0), 1, 0, 0x407);
@@ -674,7 +726,7 @@ Test(ept, refused_update_and_later_faults)
 	}
 }
 
-/* ---- EPT-13: addresses wider than the tables ------------------------------------------------------------------------- */
+/* ---- EPT-13: addresses wider than the tables --------------------------------------------------------------------- */
 
 Test(ept, high_addresses)
 {
@@ -692,7 +744,8 @@ Test(ept, high_addresses)
 
 	for (size_t i = 0; i < COUNT(rows); i++)
 		for (unsigned ignore = 0; ignore < 2; ignore++) {
-			uint64_t width = rows[i].second == SHAPE_EPT4 ? 48 : 57, seen = rows[i].gpa & bits((int)width - 1, 0);
+			uint64_t width = rows[i].second == SHAPE_EPT4 ? 48 : 57,
+				 seen = rows[i].gpa & bits((int)width - 1, 0);
 			struct outcome want = { VIOLATION, 0x782, rows[i].gpa };
 
 			tables_start(&t, CASE_INTEL, 52, SHAPE_OFF, rows[i].second, true);
@@ -702,10 +755,12 @@ Test(ept, high_addresses)
 			t.q.access = CASE_WRITE;
 			if (!rows[i].high || ignore)
 				want = (struct outcome){ TO, t.step[0].pa, 0 };
-			EXPECT(ask(&a, &t), want, "%s, GPA 0x%llx, ignored %u", shapes[rows[i].second].name, HEX(rows[i].gpa), ignore);
+			EXPECT(ask(&a, &t), want, "%s, GPA 0x%llx, ignored %u", shapes[rows[i].second].name,
+			       HEX(rows[i].gpa), ignore);
 			if (want.what == VIOLATION) {
 				EXPECT_NUMBER(a.run.reads, 0, "GPA 0x%llx, reads", HEX(rows[i].gpa));
-				EXPECT_NUMBER(a.run.walk.fault.rule, PAGEWALK_RULE(EPT, 13), "GPA 0x%llx, the rule", HEX(rows[i].gpa));
+				EXPECT_NUMBER(a.run.walk.fault.rule, PAGEWALK_RULE(EPT, 13), "GPA 0x%llx, the rule",
+					      HEX(rows[i].gpa));
 			}
 		}
 }
@@ -727,14 +782,16 @@ Test(ept, high_addresses_of_a_guest)
 		if (level == 4)
 			t.q.cr3 |= BIT(bit);
 		else
-			tables_edit(&t, level + 1, BIT(bit), 0); /* the entry above leads there; the page's own is level 1 */
+			tables_edit(&t, level + 1, BIT(bit),
+				    0); /* the entry above leads there; the page's own is level 1 */
 		if (ignore)
 			want = (struct outcome){ TO, t.step[4].pa, 0 };
-		EXPECT(ask(&a, &t), want, "bit %u in the address of level %u, ignored %d, A/D %d", bit, level, ignore, ad);
+		EXPECT(ask(&a, &t), want, "bit %u in the address of level %u, ignored %d, A/D %d", bit, level, ignore,
+		       ad);
 	}
 }
 
-/* ---- MODE-7, EPT-7: the load of the PDPTE registers -------------------------------------------------------------------- */
+/* ---- MODE-7, EPT-7: the load of the PDPTE registers -------------------------------------------------------------- */
 
 static struct outcome load_pdptrs(uint64_t quirks, uint64_t pdpte[4])
 {
@@ -762,7 +819,8 @@ Test(ept, pdpte_load)
 		{ 1, 3, 0, 0, { VIOLATION, 0x21, 0 } },           /* execute-only */
 		{ 2, 1, 0, 0, { MISCONFIG, 0, 0 } },
 		{ 1, 0, 0, BIT(1), { GP, 0, 0 } }, { 1, 0, 3, BIT(2), { GP, 0, 0 } }, { 1, 0, 2, BIT(5), { GP, 0, 0 } },
-		{ 1, 0, 1, BIT(8), { GP, 0, 0 } }, { 1, 0, 1, BIT(51), { GP, 0, 0 } }, { 1, 0, 1, BIT(63), { GP, 0, 0 } },
+		{ 1, 0, 1, BIT(8), { GP, 0, 0 } }, { 1, 0, 1, BIT(51), { GP, 0, 0 } },
+		{ 1, 0, 1, BIT(63), { GP, 0, 0 } },
 		{ 1, 0, 0, BIT(3) | BIT(4) | BIT(9) | BIT(11), { TO, 0, 0 } },
 		{ 1, 3, 0, BIT(1), { VIOLATION, 0x21, 0 } },      /* what can't be read is not looked at */
 	};
@@ -776,8 +834,8 @@ Test(ept, pdpte_load)
 			tables_guest(&t, 0x789ab123, 1, true);
 			before = guest_gpa(&t, 3) & ~(uint64_t)0x1f;
 			for (unsigned k = 0; k < 4; k++)
-				entry_set(&t, SHAPE_PAE, (t.step[0].pa & ~(uint64_t)0x1f) + 8 * k, (uint64_t)0x1234567001 + (k << 12) +
-					  (k == rows[i].pdpte ? rows[i].set : 0));
+				entry_set(&t, SHAPE_PAE, (t.step[0].pa & ~(uint64_t)0x1f) + 8 * k,
+					  (uint64_t)0x1234567001 + (k << 12) + (k == rows[i].pdpte ? rows[i].set : 0));
 			t.q.cr3 = before | 0x18; /* PWT and PCD */
 			expected.at = expected.what >= VIOLATION ? before : 0;
 			memcpy(want, t.q.memory.value, t.q.memory.count * sizeof(*want));
@@ -791,22 +849,27 @@ Test(ept, pdpte_load)
 			o = load_pdptrs(0, loaded);
 			o.code = o.what == TO ? 0 : o.code;
 			EXPECT(o, expected, "PDPTE load, row %u, A/D %u", (unsigned)i, ad);
-			EXPECT_MEMORY(&t, a.value, want, "PDPTE load, row %u, A/D %u", (unsigned)i, ad); /* A, never D */
+			EXPECT_MEMORY(&t, a.value, want, "PDPTE load, row %u, A/D %u", (unsigned)i,
+				      ad); /* A, never D */
 			for (unsigned k = 0; k < 4; k++)
-				EXPECT_NUMBER(loaded[k], expected.what == TO ? entry_now(&t, SHAPE_PAE, (t.step[0].pa & ~(uint64_t)0x1f) + 8 * k) : k + 1,
+				EXPECT_NUMBER(loaded[k],
+					      expected.what == TO ?
+						      entry_now(&t, SHAPE_PAE,
+								(t.step[0].pa & ~(uint64_t)0x1f) + 8 * k) :
+						      k + 1,
 					      "PDPTE %u of row %u", k, (unsigned)i);
 			if (expected.what == TO)
 				EXPECT_NUMBER(a.run.reads, 8, "PDPTE load, reads");
 		}
 }
 
-/* ---- KVM ------------------------------------------------------------------------------------------------------------- */
+/* ---- KVM --------------------------------------------------------------------------------------------------------- */
 
 #define KVM PAGEWALK_QUIRKS_KVM
 
 /* The hardware without and with the quirk, and KVM with and without it: on[] and off[] of each pair. */
-static void check_quirk(const char *name, uint64_t quirk, struct outcome hw, struct outcome hw_quirk, struct outcome kvm_not,
-			struct outcome kvm)
+static void check_quirk(const char *name, uint64_t quirk, struct outcome hw, struct outcome hw_quirk,
+			struct outcome kvm_not, struct outcome kvm)
 {
 	EXPECT(ask_with(&a, &t.q, 0), hw, "%s: hardware", name);
 	EXPECT(ask_with(&a, &t.q, quirk), hw_quirk, "%s: hardware with the quirk", name);
@@ -817,8 +880,6 @@ static void check_quirk(const char *name, uint64_t quirk, struct outcome hw, str
 	t.q.profile = CASE_INTEL;
 }
 
-#define VIOLATES(code, at) ((struct outcome){ VIOLATION, code, at })
-#define LEADS(pa) ((struct outcome){ TO, pa, 0 })
 
 Test(ept, kvm_3_tables_are_written)
 {
@@ -840,19 +901,21 @@ Test(ept, kvm_4_page_base)
 	start_long(false);
 	gpa = guest_gpa(&t, 0), page = gpa & ~(uint64_t)0xfff;
 	second_edit(&t, gpa, 1, 0, 0x407);
-	check_quirk("4, violation", PAGEWALK_QUIRK_KVM_PAGE_BASE, VIOLATES(0x781, gpa), VIOLATES(0x781, page), VIOLATES(0x181, gpa),
-		    VIOLATES(0x181, page));
+	check_quirk("4, violation", PAGEWALK_QUIRK_KVM_PAGE_BASE, VIOLATES(0x781, gpa), VIOLATES(0x781, page),
+		    VIOLATES(0x181, gpa), VIOLATES(0x181, page));
 	second_edit(&t, gpa, 1, 0x402, 0);
-	check_quirk("4, misconfig", PAGEWALK_QUIRK_KVM_PAGE_BASE, (struct outcome){ MISCONFIG, 0, gpa }, (struct outcome){ MISCONFIG, 0, page },
-		    (struct outcome){ MISCONFIG, 0, gpa }, (struct outcome){ MISCONFIG, 0, page });
+	check_quirk("4, misconfig", PAGEWALK_QUIRK_KVM_PAGE_BASE, (struct outcome){ MISCONFIG, 0, gpa },
+		    (struct outcome){ MISCONFIG, 0, page }, (struct outcome){ MISCONFIG, 0, gpa },
+		    (struct outcome){ MISCONFIG, 0, page });
 	/* a page of 2 MiB is reported by its 4 KiB page too */
 	tables_start(&t, CASE_INTEL, 45, SHAPE_OFF, SHAPE_EPT4, false);
 	t.second_leaf = 2;
 	tables_guest(&t, EPT_VA & BITS(44, 0), 0, false);
 	second_edit(&t, t.q.va, 2, 0, 2);
 	t.q.access = CASE_WRITE;
-	check_quirk("4, 2 MiB", PAGEWALK_QUIRK_KVM_PAGE_BASE, VIOLATES(0x7aa, t.q.va), VIOLATES(0x7aa, t.q.va & ~(uint64_t)0xfff),
-		    VIOLATES(0x1aa, t.q.va), VIOLATES(0x1aa, t.q.va & ~(uint64_t)0xfff));
+	check_quirk("4, 2 MiB", PAGEWALK_QUIRK_KVM_PAGE_BASE, VIOLATES(0x7aa, t.q.va),
+		    VIOLATES(0x7aa, t.q.va & ~(uint64_t)0xfff), VIOLATES(0x1aa, t.q.va),
+		    VIOLATES(0x1aa, t.q.va & ~(uint64_t)0xfff));
 }
 
 Test(ept, kvm_5_width)
@@ -869,14 +932,17 @@ Test(ept, kvm_5_width)
 		EXPECT(ask_with(&a, &t.q, 0), VIOLATES(0x781, gpa), "bit %u", bit);
 		EXPECT(ask_with(&a, &t.q, PAGEWALK_QUIRK_EPT_HIGH_IGNORED), to, "bit %u, EPT_HIGH_IGNORED", bit);
 		EXPECT(ask_with(&a, &t.q, KVM), to, "bit %u, KVM", bit);
-		EXPECT(ask_with(&a, &t.q, KVM & ~both), VIOLATES(0x181, gpa & ~(uint64_t)0xfff), "bit %u, KVM without 5", bit);
+		EXPECT(ask_with(&a, &t.q, KVM & ~both), VIOLATES(0x181, gpa & ~(uint64_t)0xfff),
+		       "bit %u, KVM without 5", bit);
 	}
 }
 
 /* An EPT table outside memory: 5:3 are the rights of the entries above it. */
 Test(ept, kvm_7_no_memory)
 {
-	static const struct { uint64_t clear, qualification; } rows[] = { { 0, 0x38 }, { 2, 0x28 }, { 6, 0x08 }, { 3, 0x20 } };
+	static const struct {
+		uint64_t clear, qualification;
+	} rows[] = { { 0, 0x38 }, { 2, 0x28 }, { 6, 0x08 }, { 3, 0x20 } };
 
 	for (unsigned level = 4; level >= 2; level--) /* whose entry leads out */
 		for (size_t i = 0; i < COUNT(rows); i++) {
@@ -887,14 +953,20 @@ Test(ept, kvm_7_no_memory)
 			gpa = t.q.va, page = gpa & ~(uint64_t)0xfff;
 			t.q.memory.size = BIT(44) + BIT(43);
 			second_edit(&t, gpa, level, BIT(43), rows[i].clear);
-			nothing = (struct outcome){ NO_MEMORY, 0, judge(&t, t.q.memory.value, gpa, BY_ACCESS, CASE_READ, true, CASE_U).at[level - 2] };
+			nothing = (struct outcome){
+				NO_MEMORY, 0,
+				judge(&t, t.q.memory.value, gpa, BY_ACCESS, CASE_READ, true, CASE_U).at[level - 2]
+			};
 			t.q.access = CASE_WRITE;
-			check_quirk("7", PAGEWALK_QUIRK_KVM_NOT_PRESENT, nothing, VIOLATES(0x782 | q, gpa), nothing, VIOLATES(0x182 | q, page));
+			check_quirk("7", PAGEWALK_QUIRK_KVM_NOT_PRESENT, nothing, VIOLATES(0x782 | q, gpa), nothing,
+				    VIOLATES(0x182 | q, page));
 		}
 	start_plain(45, SHAPE_EPT4, false, 1); /* the root */
 	t.q.memory.size = ROOT;
-	check_quirk("7, root", PAGEWALK_QUIRK_KVM_NOT_PRESENT, (struct outcome){ NO_MEMORY, 0, second_at(&t, t.q.va, 4) }, VIOLATES(0x7b9, t.q.va),
-		    (struct outcome){ NO_MEMORY, 0, second_at(&t, t.q.va, 4) }, VIOLATES(0x1b9, t.q.va & ~(uint64_t)0xfff));
+	check_quirk("7, root", PAGEWALK_QUIRK_KVM_NOT_PRESENT,
+		    (struct outcome){ NO_MEMORY, 0, second_at(&t, t.q.va, 4) }, VIOLATES(0x7b9, t.q.va),
+		    (struct outcome){ NO_MEMORY, 0, second_at(&t, t.q.va, 4) },
+		    VIOLATES(0x1b9, t.q.va & ~(uint64_t)0xfff));
 }
 
 Test(ept, kvm_8_qualification)
@@ -905,18 +977,19 @@ Test(ept, kvm_8_qualification)
 	start_plain(45, SHAPE_EPT4, true, 1);
 	gpa = t.q.va;
 	second_edit(&t, gpa, 1, 0, 0x407);
-	check_quirk("8", PAGEWALK_QUIRK_KVM_EXIT_INFO, VIOLATES(0x781, gpa), VIOLATES(0x181, gpa), VIOLATES(0x781, gpa & ~(uint64_t)0xfff),
-		    VIOLATES(0x181, gpa & ~(uint64_t)0xfff));
+	check_quirk("8", PAGEWALK_QUIRK_KVM_EXIT_INFO, VIOLATES(0x781, gpa), VIOLATES(0x181, gpa),
+		    VIOLATES(0x781, gpa & ~(uint64_t)0xfff), VIOLATES(0x181, gpa & ~(uint64_t)0xfff));
 	/* bit 7 also for a PDPTE load */
 	tables_start(&t, CASE_INTEL, 51, SHAPE_PAE, SHAPE_EPT4, false);
 	tables_guest(&t, 0x789ab123, 1, true);
 	gpa = t.q.cr3;
 	second_edit(&t, gpa, 1, 0, 0x407);
 	EXPECT(load_pdptrs(0, pdpte), VIOLATES(0x01, gpa), "8, PDPTE load: hardware");
-	EXPECT(load_pdptrs(PAGEWALK_QUIRK_KVM_EXIT_INFO, pdpte), VIOLATES(0x81, gpa), "8, PDPTE load: hardware with the quirk");
+	EXPECT(load_pdptrs(PAGEWALK_QUIRK_KVM_EXIT_INFO, pdpte), VIOLATES(0x81, gpa),
+	       "8, PDPTE load: hardware with the quirk");
 	EXPECT(load_pdptrs(KVM & ~PAGEWALK_QUIRK_KVM_PDPTE_LOAD, pdpte), VIOLATES(0x81, gpa), "8, PDPTE load: KVM");
-	EXPECT(load_pdptrs(KVM & ~(PAGEWALK_QUIRK_KVM_PDPTE_LOAD | PAGEWALK_QUIRK_KVM_EXIT_INFO), pdpte), VIOLATES(0x01, gpa),
-	       "8, PDPTE load: KVM without the quirk");
+	EXPECT(load_pdptrs(KVM & ~(PAGEWALK_QUIRK_KVM_PDPTE_LOAD | PAGEWALK_QUIRK_KVM_EXIT_INFO), pdpte),
+	       VIOLATES(0x01, gpa), "8, PDPTE load: KVM without the quirk");
 }
 
 /*
@@ -931,12 +1004,18 @@ Test(ept, kvm_10_xu_is_x)
 		start_plain(45, SHAPE_EPT4, false, 1);
 		t.q.mbec = mbec;
 		t.q.ept_features &= exec_only ? ~0u : ~(unsigned)CASE_EPT_EXEC_ONLY;
-		cr_assert_eq(asked_open(&a, &t.q, quirk ? PAGEWALK_QUIRK_KVM_XU_IS_X : KVM & ~PAGEWALK_QUIRK_KVM_XU_IS_X), PAGEWALK_OK, "the walkers are refused");
-		EXPECT_NUMBER(pagewalk_ept_is_rsvd_bits_set(&a.run.second.walk, 0x430, 1), (mbec || quirk) && !exec_only,
-			      "XU alone: MBEC %d, quirk %d, execute-only %d", mbec, quirk, exec_only);
-		EXPECT_NUMBER(pagewalk_ept_is_rsvd_bits_set(&a.run.second.walk, 0x431, 1), 0, "R and XU: MBEC %d, quirk %d", mbec, quirk);
-		EXPECT_NUMBER(pagewalk_ept_is_rsvd_bits_set(&a.run.second.walk, 0x432, 1), 1, "W and XU: MBEC %d, quirk %d", mbec, quirk);
-		EXPECT_NUMBER(pagewalk_ept_is_present_gpte(&a.run.second.walk, 0x430), mbec, "XU alone: present, MBEC %d", mbec);
+		cr_assert_eq(asked_open(&a, &t.q,
+					quirk ? PAGEWALK_QUIRK_KVM_XU_IS_X : KVM & ~PAGEWALK_QUIRK_KVM_XU_IS_X),
+			     PAGEWALK_OK, "the walkers are refused");
+		EXPECT_NUMBER(pagewalk_ept_is_rsvd_bits_set(&a.run.second.walk, 0x430, 1),
+			      (mbec || quirk) && !exec_only, "XU alone: MBEC %d, quirk %d, execute-only %d", mbec,
+			      quirk, exec_only);
+		EXPECT_NUMBER(pagewalk_ept_is_rsvd_bits_set(&a.run.second.walk, 0x431, 1), 0,
+			      "R and XU: MBEC %d, quirk %d", mbec, quirk);
+		EXPECT_NUMBER(pagewalk_ept_is_rsvd_bits_set(&a.run.second.walk, 0x432, 1), 1,
+			      "W and XU: MBEC %d, quirk %d", mbec, quirk);
+		EXPECT_NUMBER(pagewalk_ept_is_present_gpte(&a.run.second.walk, 0x430), mbec,
+			      "XU alone: present, MBEC %d", mbec);
 	}
 }
 
@@ -953,13 +1032,17 @@ Test(ept, kvm_11_pdpte_load)
 		gpa = t.q.cr3;
 		leaf = second_at(&t, gpa, 1);
 		EXPECT_NUMBER(load_pdptrs(0, pdpte).what, TO, "11: hardware");
-		EXPECT_NUMBER(entry_get(&t, a.value, t.second, leaf) & 0x300, ad ? 0x100 : 0, "11: hardware, the leaf's flags");
+		EXPECT_NUMBER(entry_get(&t, a.value, t.second, leaf) & 0x300, ad ? 0x100 : 0,
+			      "11: hardware, the leaf's flags");
 		EXPECT_NUMBER(load_pdptrs(quirk, pdpte).what, TO, "11: hardware with the quirk");
-		EXPECT_NUMBER(entry_get(&t, a.value, t.second, leaf) & 0x300, ad ? 0x300 : 0, "11: with the quirk, the leaf's flags");
+		EXPECT_NUMBER(entry_get(&t, a.value, t.second, leaf) & 0x300, ad ? 0x300 : 0,
+			      "11: with the quirk, the leaf's flags");
 		EXPECT_NUMBER(load_pdptrs(KVM, pdpte).what, TO, "11: KVM");
-		EXPECT_NUMBER(entry_get(&t, a.value, t.second, leaf) & 0x300, ad ? 0x300 : 0, "11: KVM, the leaf's flags");
+		EXPECT_NUMBER(entry_get(&t, a.value, t.second, leaf) & 0x300, ad ? 0x300 : 0,
+			      "11: KVM, the leaf's flags");
 		EXPECT_NUMBER(load_pdptrs(KVM & ~quirk, pdpte).what, TO, "11: KVM without the quirk");
-		EXPECT_NUMBER(entry_get(&t, a.value, t.second, leaf) & 0x300, ad ? 0x100 : 0, "11: KVM without it, the leaf's flags");
+		EXPECT_NUMBER(entry_get(&t, a.value, t.second, leaf) & 0x300, ad ? 0x100 : 0,
+			      "11: KVM without it, the leaf's flags");
 
 		second_edit(&t, gpa, 1, 0, 2); /* read-only */
 		EXPECT_NUMBER(load_pdptrs(0, pdpte).what, TO, "11, read-only: hardware");
@@ -977,7 +1060,8 @@ Test(ept, kvm_11_pdpte_load)
 		EXPECT(load_pdptrs(KVM, pdpte), gp, "11, misconfigured: KVM");
 		second_edit(&t, gpa, 1, BIT(49) | 1, 0); /* and deviation 7: the EPT leads out of memory */
 		t.q.memory.size = BIT(50) + BIT(49);
-		EXPECT(load_pdptrs(0, pdpte), ((struct outcome){ NO_MEMORY, 0, (t.step[0].pa | BIT(49)) & ~(uint64_t)0x1f }),
+		EXPECT(load_pdptrs(0, pdpte),
+		       ((struct outcome){ NO_MEMORY, 0, (t.step[0].pa | BIT(49)) & ~(uint64_t)0x1f }),
 		       "11, no memory: hardware");
 		EXPECT(load_pdptrs(KVM, pdpte), gp, "11, no memory: KVM");
 	}
@@ -994,7 +1078,8 @@ Test(ept, kvm_12_eptp)
 		to = LEADS(t.step[0].pa);
 		hw = n ? (struct outcome){ BAD_STATE, 0, 0 } : to;
 		check_quirk("12", PAGEWALK_QUIRK_KVM_EPTP, hw, to, hw, to);
-		EXPECT_NUMBER((entry_get(&t, a.value, second, second_at(&t, t.q.va, 1)) & 0x100) != 0, n / 2, "12: A, A/D flags on %d", (n & 2) != 0);
+		EXPECT_NUMBER((entry_get(&t, a.value, second, second_at(&t, t.q.va, 1)) & 0x100) != 0, n / 2,
+			      "12: A, A/D flags on %d", (n & 2) != 0);
 	}
 }
 
@@ -1009,10 +1094,13 @@ Test(ept, alone)
 	EXPECT_NUMBER(a.run.walk.nested.level, 1, "alone, nested.level");
 	EXPECT_NUMBER(a.run.walk.nested.gpa, t.step[0].pa, "alone, nested.gpa");
 	second_edit(&t, t.q.va, 1, 0, 2);
-	EXPECT(ask_second(t.q.va, PAGEWALK_ACCESS_WRITE | PAGEWALK_PFERR_GUEST_FINAL), VIOLATES(0x7aa, t.q.va), "alone, final write");
-	EXPECT(ask_second(t.q.va, PAGEWALK_ACCESS_WRITE | PAGEWALK_PFERR_GUEST_PAGE), VIOLATES(0xab, t.q.va), "alone, write of a table");
+	EXPECT(ask_second(t.q.va, PAGEWALK_ACCESS_WRITE | PAGEWALK_PFERR_GUEST_FINAL), VIOLATES(0x7aa, t.q.va),
+	       "alone, final write");
+	EXPECT(ask_second(t.q.va, PAGEWALK_ACCESS_WRITE | PAGEWALK_PFERR_GUEST_PAGE), VIOLATES(0xab, t.q.va),
+	       "alone, write of a table");
 	EXPECT(ask_second(t.q.va, PAGEWALK_PFERR_GUEST_PAGE), LEADS(t.step[0].pa), "alone, read of a table");
 	second_edit(&t, t.q.va, 1, 0, 0x407);
 	EXPECT(ask_second(t.q.va, PAGEWALK_PFERR_GUEST_PAGE), VIOLATES(0x81, t.q.va), "alone, read of a table");
-	EXPECT(ask_second(t.q.va, PAGEWALK_PFERR_GUEST_PAGE | PAGEWALK_ACCESS_NO_LINEAR), VIOLATES(0x01, t.q.va), "alone, PDPTE load");
+	EXPECT(ask_second(t.q.va, PAGEWALK_PFERR_GUEST_PAGE | PAGEWALK_ACCESS_NO_LINEAR), VIOLATES(0x01, t.q.va),
+	       "alone, PDPTE load");
 }

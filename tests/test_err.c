@@ -220,10 +220,10 @@ Test(err, kvm_fetch_bit_alone)
 		struct pagewalk_regs regs = { CR0_PE | CR0_PG, faults[i].cr4, faults[i].efer, false };
 
 		table_question(&q, 2);
-		cr_assert_eq(library_open(&run, &q, q.memory.value), PAGEWALK_OK, "library_open");
+		cr_assert_eq(library_open(&run, &q, q.memory.value), PAGEWALK_OK, "open");
 		struct pagewalk_cpu cpu = run.guest.walk.cpu;
 		cpu.quirks = faults[i].quirks;
-		cr_assert_eq(pagewalk_init(&run.guest.walk, &cpu, &regs), PAGEWALK_OK, "pagewalk_init");
+		cr_assert_eq(pagewalk_init(&run.guest.walk, &cpu, &regs), PAGEWALK_OK, "init");
 		enum pagewalk_status status =
 			pagewalk_translate(&run.guest.walk, q.va, PAGEWALK_ACCESS_FETCH, &run.walk);
 		cr_expect(status == PAGEWALK_FAULT && run.walk.fault.error_code == faults[i].error_code,

@@ -14,19 +14,31 @@ static const enum shape seconds[] = { SHAPE_EPT4, SHAPE_EPT5, SHAPE_32, SHAPE_PA
 #define VA 0x23456789u /* fits all modes */
 #define ALL_RIGHTS (CASE_W | CASE_X | CASE_U)
 #define KVM PAGEWALK_QUIRKS_KVM
-#define LEADS(pa) ((struct outcome){ TO, pa, 0 })
-#define VIOLATES(code, at) ((struct outcome){ VIOLATION, code, at })
-#define NPFS(code, at) ((struct outcome){ NPF, code, at })
+
+#define PAIRS (COUNT(guests) * COUNT(seconds)) /* each guest on each second stage */
 
 static bool is_ept(enum shape s)
 {
 	return s >= SHAPE_EPT4;
 }
 
-/* Good tables of both; hardware's profile, but KVM's for a PAE guest on nested tables, whose PDPTEs are no registers else. */
+static enum case_profile profile_for(enum shape second, bool kvm)
+{
+	if (is_ept(second))
+		return kvm ? CASE_KVM_INTEL : CASE_INTEL;
+	return kvm ? CASE_KVM_AMD : CASE_AMD;
+}
+
+/* MODE-8: this guest's PDPTEs are no registers, except in KVM. */
+static bool pdptes_in_memory(enum shape guest, enum shape second)
+{
+	return guest == SHAPE_PAE && second && !is_ept(second);
+}
+
+/* Good tables of both; hardware's profile, but KVM's where PDPTEs were no registers else. */
 static void start(enum shape guest, enum shape second, bool ept_ad)
 {
-	tables_start(&t, is_ept(second) ? CASE_INTEL : guest == SHAPE_PAE ? CASE_KVM_AMD : CASE_AMD, 51, guest, second, ept_ad);
+	tables_start(&t, profile_for(second, pdptes_in_memory(guest, second)), 51, guest, second, ept_ad);
 	tables_guest(&t, VA, 1, false);
 }
 
@@ -38,12 +50,13 @@ static void set_guest_flags(void)
 			tables_edit(&t, t.step[i].level, 0x60, 0);
 }
 
-/* ---- All refusals of the second stage -------------------------------------------------------------------------------- */
+/* ---- All refusals of the second stage ---------------------------------------------------------------------------- */
 
 struct expected {
 	struct outcome outcome;
 	unsigned reads, writes;
 	unsigned step;                  /* the step that was the last */
+	bool done;                      /* the guest's tables were walked to the end */
 	struct judged last;             /* and the second stage's last walk */
 	uint64_t pte[5];                /* the guest's entries as read; [level - 1] */
 	uint64_t value[CASE_MAX_WORDS]; /* the memory's words in the end */
@@ -75,10 +88,12 @@ static void follow(struct expected *e)
 	bool as_walked = t.q.profile < CASE_KVM_INTEL && (t.q.knobs & CASE_AD_AS_WALKED);
 
 	e->reads = e->writes = 0;
+	e->done = false;
 	memcpy(e->value, t.q.memory.value, t.q.memory.count * sizeof(*e->value));
 	for (e->step = 0;; e->step++) {
 		const struct step *s = &t.step[e->step];
 
+		e->done = !s->level;
 		e->last = judge(&t, e->value, s->gpa, s->level ? BY_WALK : BY_ACCESS, t.q.access, t.q.user, ALL_RIGHTS);
 		e->reads += e->last.reads;
 		e->writes += judged_flags(&t, e->value, &e->last);
@@ -106,10 +121,7 @@ static void check_record(const struct expected *e, unsigned guest_leaf, const ch
 {
 	const struct pagewalk_walk *walk = &a.run.walk;
 	bool refused = e->outcome.what != TO;
-	/* The guest's level: where it was refused; the page's, if it came that far. */
-	bool done = !t.step[e->step].level || (!(t.q.knobs & CASE_AD_AS_WALKED) && a.run.reads == e->reads && e->last.outcome.what != TO &&
-					       e->reads > e->step * (shapes[t.second].levels + 1) + shapes[t.second].levels);
-	unsigned level = t.guest == SHAPE_OFF ? 0 : done ? guest_leaf : t.step[e->step].level;
+	unsigned level = t.guest == SHAPE_OFF ? 0 : e->done ? guest_leaf : t.step[e->step].level; /* the guest's */
 
 	EXPECT_NUMBER(walk->guest.address, t.q.va, "%s: guest.address", name);
 	EXPECT_NUMBER(walk->guest.max_level, shapes[t.guest].levels, "%s: guest.max_level", name);
@@ -119,9 +131,10 @@ static void check_record(const struct expected *e, unsigned guest_leaf, const ch
 
 		if (t.step[i].level >= level)
 			EXPECT_NUMBER(entry->gpa, t.step[i].gpa, "%s: guest.entry[%u].gpa", name, t.step[i].level - 1);
-		if (t.step[i].level > level || (done && t.step[i].level == level)) {
+		if (t.step[i].level > level || (e->done && t.step[i].level == level)) {
 			EXPECT_NUMBER(entry->pa, t.step[i].pa, "%s: guest.entry[%u].pa", name, t.step[i].level - 1);
-			EXPECT_NUMBER(entry->pte, e->pte[t.step[i].level - 1], "%s: guest.entry[%u].pte", name, t.step[i].level - 1);
+			EXPECT_NUMBER(entry->pte, e->pte[t.step[i].level - 1], "%s: guest.entry[%u].pte", name,
+				      t.step[i].level - 1);
 		}
 	}
 	if (!t.step[e->step].level)
@@ -129,11 +142,14 @@ static void check_record(const struct expected *e, unsigned guest_leaf, const ch
 	EXPECT_NUMBER(walk->nested.address, t.step[e->step].gpa, "%s: nested.address", name);
 	EXPECT_NUMBER(walk->nested.max_level, shapes[t.second].levels, "%s: nested.max_level", name);
 	EXPECT_NUMBER(walk->nested.level, e->last.level, "%s: nested.level", name);
-	EXPECT_NUMBER(walk->nested.access & (BIT(32) | BIT(33)), t.step[e->step].level ? BIT(33) : BIT(32), "%s: nested.access", name);
+	EXPECT_NUMBER(walk->nested.access & (BIT(32) | BIT(33)), t.step[e->step].level ? BIT(33) : BIT(32),
+		      "%s: nested.access", name);
 	for (unsigned l = shapes[t.second].levels; l >= e->last.level; l--) {
-		EXPECT_NUMBER(walk->nested.entry[l - 1].gpa, e->last.at[l - 1], "%s: nested.entry[%u].gpa", name, l - 1);
+		EXPECT_NUMBER(walk->nested.entry[l - 1].gpa, e->last.at[l - 1], "%s: nested.entry[%u].gpa", name,
+			      l - 1);
 		EXPECT_NUMBER(walk->nested.entry[l - 1].pa, e->last.at[l - 1], "%s: nested.entry[%u].pa", name, l - 1);
-		EXPECT_NUMBER(walk->nested.entry[l - 1].pte, e->last.pte[l - 1], "%s: nested.entry[%u].pte", name, l - 1);
+		EXPECT_NUMBER(walk->nested.entry[l - 1].pte, e->last.pte[l - 1], "%s: nested.entry[%u].pte", name,
+			      l - 1);
 	}
 	if (refused) {
 		EXPECT_NUMBER(walk->fault.second_stage, true, "%s: second_stage", name);
@@ -144,7 +160,8 @@ static void check_record(const struct expected *e, unsigned guest_leaf, const ch
 		EXPECT_NUMBER(walk->nested.gpa, e->outcome.code, "%s: nested.gpa", name);
 		EXPECT_NUMBER(walk->guest.page_shift, shift, "%s: guest.page_shift", name);
 		EXPECT_NUMBER(walk->nested.page_shift, e->last.shift, "%s: nested.page_shift", name);
-		EXPECT_NUMBER(pagewalk_page_shift(walk), shift < e->last.shift ? shift : e->last.shift, "%s: page_shift()", name);
+		EXPECT_NUMBER(pagewalk_page_shift(walk), shift < e->last.shift ? shift : e->last.shift,
+			      "%s: page_shift()", name);
 	}
 }
 
@@ -161,22 +178,23 @@ static void check_walk(unsigned guest_leaf, const char *name)
 }
 
 /*
- * For each entry of the second stage's tables, and each way to spoil it, one walk: the first step that needs the entry is
- * refused, with what the rules say about that step; or none is, if none needs what was taken.
+ * For each entry of the second stage's tables, and each way to spoil it, one walk: the first step that needs the
+ * entry is refused, with what the rules say about that step; or none is, if none needs what was taken.
  */
 static void check_refusals(enum shape guest, enum shape second, unsigned variant, bool pdpte_step, bool kvm)
 {
 	static const struct { uint64_t set, clear; } ept_ways[] = {
-		{ 0, 0 }, { 0, 0x407 }, { BIT(51) | 0x38, 0x407 }, { BIT(51), 0 }, { 0, 1 }, { 0, 2 }, { 0, 4 }, { 0, 3 }, { 0, 0x400 },
-		{ 0, 7 },
+		{ 0, 0 }, { 0, 0x407 }, { BIT(51) | 0x38, 0x407 }, { BIT(51), 0 }, { 0, 1 }, { 0, 2 }, { 0, 4 },
+		{ 0, 3 }, { 0, 7 }, { 0, 0x400 },
 	}, npt_ways[] = {
-		{ 0, 0 }, { 0, 1 }, { BIT(51), 1 }, { BIT(51), 0 }, { BIT(21), 0 }, { 0, 2 }, { 0, 4 }, { BIT(63), 0 }, { BIT(8), 0 },
+		{ 0, 0 }, { 0, 1 }, { BIT(51), 1 }, { BIT(51), 0 }, { BIT(21), 0 }, { 0, 2 }, { 0, 4 },
+		{ BIT(63), 0 }, { BIT(8), 0 },
 	};
 	unsigned leaf = 1, ways = is_ept(second) ? COUNT(ept_ways) : COUNT(npt_ways);
 	bool preset = variant & 8;
-	char name[120];
+	char name[160];
 
-	tables_start(&t, is_ept(second) ? (kvm ? CASE_KVM_INTEL : CASE_INTEL) : kvm ? CASE_KVM_AMD : CASE_AMD, 51, guest, second, variant & 1);
+	tables_start(&t, profile_for(second, kvm), 51, guest, second, variant & 1);
 	t.q.mbec = t.q.gmet = variant & 2;
 	t.q.knobs = variant & 4 ? CASE_AD_AS_WALKED : 0;
 	t.second_leaf = variant & 16 ? 2 : 1;
@@ -201,7 +219,8 @@ static void check_refusals(enum shape guest, enum shape second, unsigned variant
 					continue; /* a bit of an address */
 				if (second == SHAPE_32)
 					set = (uint32_t)set;
-				snprintf(name, sizeof(name), "%s, variant %u, kvm %d: for level %u, entry %u: set 0x%llx, clear 0x%llx",
+				snprintf(name, sizeof(name),
+					 "%s, variant %u, kvm %d: for level %u, entry %u: set 0x%llx, clear 0x%llx",
 					 t.name, variant, kvm, t.step[i].level, level, HEX(set), HEX(clear));
 				entry_set(&t, second, at, (good | set) & ~clear);
 				check_walk(leaf, name);
@@ -213,7 +232,7 @@ static void check_guest_on_all(enum shape guest)
 {
 	for (size_t s = 0; s < COUNT(seconds); s++)
 		for (unsigned variant = 0; variant < 128; variant += 3) { /* not all, but each bit beside each other */
-			if (is_ept(seconds[s]) || guest != SHAPE_PAE)
+			if (!pdptes_in_memory(guest, seconds[s]))
 				check_refusals(guest, seconds[s], variant, false, false);
 			if (!(variant & 4)) /* a knob of the hardware's */
 				check_refusals(guest, seconds[s], variant, false, true);
@@ -253,63 +272,65 @@ Test(nested, refusals_pae_on_npt_mode_8)
 			check_refusals(SHAPE_PAE, seconds[s], variant, true, false);
 }
 
-/* ---- EPT-12, NPT-6: the guest's faults and the second stage's ---------------------------------------------------------- */
+/* ---- EPT-12, NPT-6: the guest's faults and the second stage's ---------------------------------------------------- */
 
-/* One of the guest's entries and one of the second stage's leaves are spoilt: which comes first on the way decides. */
-Test(nested, order)
+enum guest_way { G_ABSENT, G_RESERVED, G_READ_ONLY, G_WAYS };
+
+/* The guest's entry of step k and the second stage's leaf for step i are spoilt; a user writes. */
+static void check_order(enum guest_way way, unsigned k, unsigned i, bool absent)
 {
-	enum { G_ABSENT, G_RESERVED, G_READ_ONLY, G_WAYS };
+	static const unsigned codes[] = { [G_ABSENT] = 6, [G_RESERVED] = 0xf, [G_READ_ONLY] = 7 };
+	const struct step *s = &t.step[i];
+	unsigned spoilt = t.step[k].level;
+	struct outcome want = { PF, codes[way], t.q.va };
 
-	for (size_t s = 0; s < COUNT(seconds); s++)
-		for (size_t g = 1; g < COUNT(guests); g++)
-			for (unsigned n = 0; n < G_WAYS * 2 * 2; n++)
-				for (unsigned i = 0; i < shapes[guests[g]].levels + 1; i++)
-					for (unsigned k = 0; k < shapes[guests[g]].levels; k++) {
-						unsigned way = n / 4, spoilt, code;
-						bool absent = n & 1, ept_ad = n & 2;
-						uint64_t gpa;
-						struct outcome want;
-
-						start(guests[g], seconds[s], ept_ad);
-						if (i >= t.steps || k >= t.steps - 1)
-							continue;
-						if (way == G_RESERVED && guests[g] == SHAPE_32)
-							continue; /* 4 KiB tables have nothing reserved */
-						t.q.access = CASE_WRITE;
-						t.q.user = true;
-						gpa = t.step[i].gpa;
-						spoilt = t.step[k].level;
-						tables_edit(&t, spoilt, way == G_RESERVED ? BIT(51) : 0, way == G_ABSENT ? 1 : way == G_READ_ONLY ? 2 : 0);
-						second_edit(&t, gpa, 1, 0, absent ? (is_ept(seconds[s]) ? 0x407 : 1) : 2);
-						/* A read-only table refuses only where tables are written. */
-						code = way == G_ABSENT ? 6 : way == G_RESERVED ? 0xf : 7;
-						if (way == G_READ_ONLY ? t.step[i].level == 0 : i > k)
-							want = (struct outcome){ PF, code, t.q.va };
-						else
-							want = judge(&t, t.q.memory.value, gpa, t.step[i].level ? BY_WALK : BY_ACCESS, CASE_WRITE, true,
-								     ALL_RIGHTS).outcome;
-						if (want.what == TO) /* EPT without A/D flags: the guest's own fault is found before the update */
-							want = (struct outcome){ PF, code, t.q.va };
-						EXPECT(ask(&a, &t), want, "%s: level %u spoilt (%u), second stage for level %u %s, A/D %d",
-						       t.name, spoilt, way, t.step[i].level,
-						       absent ? "absent" : "read-only", ept_ad);
-						if (want.what == PF) {
-							EXPECT_NUMBER(a.run.walk.fault.second_stage, false, "second_stage of a #PF");
-							EXPECT_NUMBER(a.run.walk.guest.level, way == G_READ_ONLY ? 1 : spoilt, "guest.level of a #PF");
-						}
-					}
+	t.q.access = CASE_WRITE;
+	t.q.user = true;
+	tables_edit(&t, spoilt, way == G_RESERVED ? BIT(51) : 0, way == G_ABSENT ? 1 : way == G_READ_ONLY ? 2 : 0);
+	second_edit(&t, s->gpa, 1, 0, !absent ? 2 : is_ept(t.second) ? 0x407 : 1);
+	/* The second stage is asked before: for entries up to the spoilt one; and for all of them, if it is rights. */
+	if (way == G_READ_ONLY ? s->level > 0 : i <= k)
+		want = judge(&t, t.q.memory.value, s->gpa, BY_WALK, CASE_READ, true, 0).outcome;
+	if (want.what == TO) /* EPT without A/D flags lets a read-only table be read; the update would come later */
+		want = (struct outcome){ PF, codes[way], t.q.va };
+	EXPECT(ask(&a, &t), want, "%s: level %u spoilt (%d), second stage for level %u %s", t.name, spoilt, (int)way,
+	       s->level, absent ? "absent" : "read-only");
+	if (want.what == PF) {
+		EXPECT_NUMBER(a.run.walk.fault.second_stage, false, "%s: second_stage of a #PF", t.name);
+		EXPECT_NUMBER(a.run.walk.guest.level, way == G_READ_ONLY ? 1 : spoilt, "%s: guest.level of a #PF",
+			      t.name);
+	}
 }
 
-/* ---- Counts ---------------------------------------------------------------------------------------------------------------- */
+/* Which comes first on the way decides. */
+Test(nested, order)
+{
+	for (unsigned p = 0; p < PAIRS; p++)
+		for (unsigned n = 0; n < G_WAYS * 2 * 2 * 5 * 6; n++) {
+			enum guest_way way = (enum guest_way)(n % G_WAYS);
+			unsigned k = n / (G_WAYS * 4) % 5, i = n / (G_WAYS * 4) / 5;
+
+			start(guests[p % COUNT(guests)], seconds[p / COUNT(guests)], n / G_WAYS & 1);
+			if (i >= t.steps || k >= t.steps - 1)
+				continue;
+			if (way == G_RESERVED && t.guest == SHAPE_32)
+				continue; /* 4 KiB tables have nothing reserved */
+			check_order(way, k, i, n / G_WAYS & 2);
+		}
+}
+
+/* ---- Counts ------------------------------------------------------------------------------------------------------ */
 
 Test(nested, number_of_reads)
 {
 	static const struct { enum shape guest, second; unsigned reads; } rows[] = {
-		{ SHAPE_4, SHAPE_OFF, 4 }, { SHAPE_5, SHAPE_OFF, 5 }, { SHAPE_32, SHAPE_OFF, 2 }, { SHAPE_PAE, SHAPE_OFF, 2 },
-		{ SHAPE_OFF, SHAPE_OFF, 0 }, { SHAPE_OFF, SHAPE_EPT4, 4 }, { SHAPE_OFF, SHAPE_32, 2 }, { SHAPE_OFF, SHAPE_PAE, 3 },
-		{ SHAPE_4, SHAPE_EPT4, 24 }, { SHAPE_4, SHAPE_4, 24 }, { SHAPE_5, SHAPE_EPT5, 35 }, { SHAPE_5, SHAPE_5, 35 },
-		{ SHAPE_4, SHAPE_EPT5, 29 }, { SHAPE_5, SHAPE_EPT4, 29 }, { SHAPE_32, SHAPE_EPT4, 14 }, { SHAPE_32, SHAPE_32, 8 },
-		{ SHAPE_PAE, SHAPE_EPT4, 14 }, { SHAPE_4, SHAPE_PAE, 19 }, { SHAPE_4, SHAPE_32, 14 },
+		{ SHAPE_OFF, SHAPE_OFF, 0 }, { SHAPE_32, SHAPE_OFF, 2 }, { SHAPE_PAE, SHAPE_OFF, 2 },
+		{ SHAPE_4, SHAPE_OFF, 4 }, { SHAPE_5, SHAPE_OFF, 5 },
+		{ SHAPE_OFF, SHAPE_EPT4, 4 }, { SHAPE_OFF, SHAPE_32, 2 }, { SHAPE_OFF, SHAPE_PAE, 3 },
+		{ SHAPE_4, SHAPE_EPT4, 24 }, { SHAPE_4, SHAPE_4, 24 }, { SHAPE_4, SHAPE_EPT5, 29 },
+		{ SHAPE_5, SHAPE_EPT5, 35 }, { SHAPE_5, SHAPE_5, 35 }, { SHAPE_5, SHAPE_EPT4, 29 },
+		{ SHAPE_32, SHAPE_EPT4, 14 }, { SHAPE_32, SHAPE_32, 8 }, { SHAPE_PAE, SHAPE_EPT4, 14 },
+		{ SHAPE_4, SHAPE_PAE, 19 }, { SHAPE_4, SHAPE_32, 14 },
 	};
 
 	for (size_t i = 0; i < COUNT(rows); i++) {
@@ -329,7 +350,7 @@ Test(nested, number_of_reads)
 	EXPECT_NUMBER(a.run.reads, PAGEWALK_MAX_READS, "the worst case: reads");
 }
 
-/* ---- Callbacks that fail, and memory that others write ------------------------------------------------------------------------ */
+/* ---- Callbacks that fail, and memory that others write ----------------------------------------------------------- */
 
 static struct {
 	unsigned reads, fail_read;     /* the fail_read-th read fails; 0: none */
@@ -370,8 +391,10 @@ static int hooked_cmpxchg(const struct kvm_pagewalk *w, uint64_t pa, unsigned si
 	unsigned nth = second ? ++hook.second_writes : ++hook.guest_writes;
 	uint64_t flags = is_ept(s) ? 0x300 : 0x60;
 
-	if ((size != shapes[s].size || pa % size || (old ^ new_gpte) & ~flags || old & ~new_gpte || old == new_gpte) && !enough())
-		cr_expect(false, "a write of %u bytes at 0x%llx, 0x%llx to 0x%llx", size, HEX(pa), HEX(old), HEX(new_gpte));
+	if ((size != shapes[s].size || pa % size || (old ^ new_gpte) & ~flags || old & ~new_gpte || old == new_gpte) &&
+	    !enough())
+		cr_expect(false, "a write of %u bytes at 0x%llx, 0x%llx to 0x%llx", size, HEX(pa), HEX(old),
+			  HEX(new_gpte));
 	if (++hook.writes == hook.fail_write) {
 		hook.write_at = pa;
 		hook.write_second = second;
@@ -407,115 +430,130 @@ static void hook_clear(void)
 /* Every entry is read once, root first, each guest's after those that lead to it; and the size is the entry's. */
 Test(nested, reads_in_order)
 {
-	for (size_t g = 0; g < COUNT(guests); g++)
-		for (size_t s = 0; s < COUNT(seconds); s++) {
-			unsigned n = 0;
+	for (unsigned p = 0; p < PAIRS; p++) {
+		unsigned n = 0;
 
-			start(guests[g], seconds[s], true);
-			hook_clear();
-			EXPECT(ask_hooked(), LEADS(t.step[t.steps - 1].pa), "%s", t.name);
-			for (unsigned i = 0; i < t.steps; i++) {
-				for (unsigned level = shapes[seconds[s]].levels; level; level--, n++) {
-					EXPECT_NUMBER(hook.read_at[n], second_at(&t, t.step[i].gpa, level), "%s: read %u", t.name, n);
-					EXPECT_NUMBER(hook.read_second[n], true, "read %u: stage", n);
-				}
-				if (t.step[i].level) {
-					EXPECT_NUMBER(hook.read_at[n], t.step[i].pa, "%s: read %u", t.name, n);
-					EXPECT_NUMBER(hook.read_second[n++], false, "read %u: stage", n);
-				}
+		start(guests[p % COUNT(guests)], seconds[p / COUNT(guests)], true);
+		hook_clear();
+		EXPECT(ask_hooked(), LEADS(t.step[t.steps - 1].pa), "%s", t.name);
+		for (unsigned i = 0; i < t.steps; i++) {
+			for (unsigned level = shapes[t.second].levels; level; level--, n++) {
+				EXPECT_NUMBER(hook.read_at[n], second_at(&t, t.step[i].gpa, level), "%s: read %u",
+					      t.name, n);
+				EXPECT_NUMBER(hook.read_second[n], true, "%s: read %u: stage", t.name, n);
 			}
-			EXPECT_NUMBER(hook.reads, n, "%s: reads", t.name);
+			if (t.step[i].level) {
+				EXPECT_NUMBER(hook.read_at[n], t.step[i].pa, "%s: read %u", t.name, n);
+				EXPECT_NUMBER(hook.read_second[n], false, "%s: read %u: stage", t.name, n);
+				n++;
+			}
 		}
+		EXPECT_NUMBER(hook.reads, n, "%s: reads", t.name);
+	}
 }
 
 /*
- * The k-th read fails. Hardware's profile: NO_MEMORY there. KVM's (deviation 7): not present; of a guest's table a #PF,
- * of the second stage's a violation with the rights of the entries above, or an NPF.
+ * The k-th read fails: of the second stage's entry of a level for a step or, level 0, of the guest's entry. Hardware's
+ * profile: NO_MEMORY there. KVM's (deviation 7): not present; of a guest's table a #PF, of the second stage's a
+ * violation with the rights of the entries above, or an NPF.
  */
+static void check_read_fails(unsigned k, unsigned i, unsigned level, bool kvm)
+{
+	const struct step *s = &t.step[i];
+	bool fetch = t.q.access == CASE_FETCH, second = level > 0;
+	unsigned write = t.q.access == CASE_WRITE ? 2 : 0, user = t.q.user ? 4 : 0;
+	uint64_t flags[CASE_MAX_WORDS];
+	struct outcome want;
+
+	if (!kvm)
+		want = (struct outcome){ NO_MEMORY, 0, second ? second_at(&t, s->gpa, level) : s->pa };
+	else if (!second) /* NXE is on where there is PAE */
+		want = (struct outcome){ PF, write | user | (fetch && t.guest >= SHAPE_PAE ? 0x10u : 0), t.q.va };
+	else if (is_ept(t.second))
+		want = VIOLATES((s->level ? 0x83u :
+				 write	  ? 0x182u :
+				 fetch	  ? 0x184u :
+					    0x181u) |
+					0x78,
+				s->gpa & ~(uint64_t)0xfff);
+	else
+		want = NPFS(s->level ? 0x200000006 : 0x100000004 | write | (fetch && t.second != SHAPE_32 ? 0x10u : 0),
+			    s->gpa & ~(uint64_t)0xfff);
+	hook_clear();
+	hook.fail_read = k;
+	EXPECT(ask_hooked(), want, "%s, kvm %d, kind %d, user %u: read %u fails", t.name, kvm, (int)t.q.access, user,
+	       k);
+	EXPECT_NUMBER(hook.reads, k, "%s: read %u fails: reads", t.name, k);
+	EXPECT_NUMBER(a.run.walk.fault.second_stage, second, "%s: read %u fails: second_stage", t.name, k);
+	EXPECT_NUMBER(a.run.walk.guest.level,
+		      !t.guest ? 0 :
+		      s->level ? s->level :
+				 1,
+		      "%s: read %u fails: guest.level", t.name, k);
+	if (second)
+		EXPECT_NUMBER(a.run.walk.nested.level, level, "%s: read %u fails: nested.level", t.name, k);
+	if (!kvm)
+		EXPECT_NUMBER(a.run.walk.fault.address, t.q.va, "%s: read %u fails: fault.address", t.name, k);
+	/* What the second stage's walks before it have left, and nothing of the guest's. */
+	memcpy(flags, t.q.memory.value, t.q.memory.count * sizeof(*flags));
+	for (unsigned before = 0; before < (second ? i : i + 1); before++) {
+		struct judged j = judge(&t, flags, t.step[before].gpa, BY_WALK, CASE_READ, true, 0);
+
+		judged_flags(&t, flags, &j);
+	}
+	EXPECT_MEMORY(&t, a.value, flags, "%s, kvm %d: read %u fails", t.name, kvm, k);
+}
+
 Test(nested, read_k_fails)
 {
-	for (size_t g = 0; g < COUNT(guests); g++)
-		for (size_t s = 0; s < COUNT(seconds); s++)
-			for (unsigned n = 0; n < 2 * 3 * 2 * 2; n++) {
-				bool kvm = n & 1, user = n & 4, ad = n & 2;
-				unsigned kind = n / 8, k = 0, fetch = kind == CASE_FETCH, write = kind == CASE_WRITE ? 2 : 0;
+	for (unsigned p = 0; p < PAIRS; p++)
+		for (unsigned n = 0; n < 2 * 3 * 2 * 2; n++) {
+			bool kvm = n & 1;
+			unsigned k = 0;
 
-				start(guests[g], seconds[s], ad);
-				if (!kvm && guests[g] == SHAPE_PAE && !is_ept(seconds[s]))
-					continue;
-				t.q.profile = is_ept(seconds[s]) ? (kvm ? CASE_KVM_INTEL : CASE_INTEL) : kvm ? CASE_KVM_AMD : CASE_AMD;
-				t.q.access = (enum case_access)kind;
-				t.q.user = user;
-				t.q.mbec = true;
-				for (unsigned i = 0; i < t.steps; i++)
-					for (unsigned level = shapes[seconds[s]].levels; level + 1; level--) {
-						bool second = level > 0, table = t.step[i].level;
-						struct outcome want;
-						uint64_t at, flags[CASE_MAX_WORDS];
-
-						if (!second && !table)
-							continue;
-						at = second ? second_at(&t, t.step[i].gpa, level) : t.step[i].pa;
-						want = (struct outcome){ NO_MEMORY, 0, at };
-						if (kvm && !second) /* NXE is on where there is PAE */
-							want = (struct outcome){ PF, write | (user ? 4u : 0) | (fetch && guests[g] >= SHAPE_PAE ? 0x10u : 0), t.q.va };
-						else if (kvm && is_ept(seconds[s]))
-							want = VIOLATES((table ? 0x83u : kind == CASE_READ ? 0x181u : write ? 0x182u : 0x184u) | 0x78, t.step[i].gpa);
-						else if (kvm)
-							want = NPFS(table ? 0x200000006 : 0x100000004 | write |
-								    (fetch && seconds[s] != SHAPE_32 ? 0x10u : 0), t.step[i].gpa);
-						if (kvm && second)
-							want.at &= ~(uint64_t)0xfff;
-						hook_clear();
-						hook.fail_read = ++k;
-						EXPECT(ask_hooked(), want, "%s, kvm %d, A/D %d, kind %u, user %d: read %u fails", t.name, kvm, ad, kind, user, k);
-						EXPECT_NUMBER(hook.reads, k, "read %u fails: reads", k);
-						EXPECT_NUMBER(a.run.walk.fault.second_stage, second, "read %u fails: second_stage", k);
-						EXPECT_NUMBER(a.run.walk.guest.level, !guests[g] ? 0 : table ? t.step[i].level : 1, "read %u fails: guest.level", k);
-						if (second)
-							EXPECT_NUMBER(a.run.walk.nested.level, level, "read %u fails: nested.level", k);
-						if (want.what == NO_MEMORY)
-							EXPECT_NUMBER(a.run.walk.fault.address, t.q.va, "read %u fails: fault.address", k);
-						/* what the second stage's walks before it have left, and nothing of the guest's */
-						memcpy(flags, t.q.memory.value, t.q.memory.count * sizeof(*flags));
-						for (unsigned before = 0; before < (second ? i : i + 1); before++) {
-							struct judged j = judge(&t, flags, t.step[before].gpa, BY_WALK, CASE_READ, true, 0);
-
-							judged_flags(&t, flags, &j);
-						}
-						EXPECT_MEMORY(&t, a.value, flags, "%s, kvm %d: read %u fails", t.name, kvm, k);
-					}
+			start(guests[p % COUNT(guests)], seconds[p / COUNT(guests)], n & 2);
+			if (!kvm && pdptes_in_memory(t.guest, t.second))
+				continue;
+			t.q.profile = profile_for(t.second, kvm);
+			t.q.access = (enum case_access)(n / 8);
+			t.q.user = n & 4;
+			t.q.mbec = true;
+			for (unsigned i = 0; i < t.steps; i++) {
+				for (unsigned level = shapes[t.second].levels; level; level--)
+					check_read_fails(++k, i, level, kvm);
+				if (t.step[i].level)
+					check_read_fails(++k, i, 0, kvm);
 			}
+		}
 }
 
 /* The k-th compare-exchange finds no memory. */
 Test(nested, write_k_fails)
 {
-	for (size_t g = 0; g < COUNT(guests); g++)
-		for (size_t s = 0; s < COUNT(seconds); s++)
-			for (unsigned knob = 0; knob < 2; knob++) {
-				unsigned all;
+	for (unsigned p = 0; p < 2 * PAIRS; p++) {
+		unsigned all;
 
-				if (guests[g] == SHAPE_PAE && !is_ept(seconds[s]))
-					continue; /* KVM's */
-				start(guests[g], seconds[s], true);
-				t.q.knobs = knob ? CASE_AD_AS_WALKED : 0;
-				t.q.access = CASE_WRITE;
-				hook_clear();
-				EXPECT(ask_hooked(), LEADS(t.step[t.steps - 1].pa), "%s", t.name);
-				all = hook.writes;
-				for (unsigned k = 1; k <= all; k++) {
-					struct outcome o;
+		start(guests[p % COUNT(guests)], seconds[p / COUNT(guests) % COUNT(seconds)], true);
+		if (pdptes_in_memory(t.guest, t.second))
+			continue; /* KVM's */
+		t.q.knobs = p >= PAIRS ? CASE_AD_AS_WALKED : 0;
+		t.q.access = CASE_WRITE;
+		hook_clear();
+		EXPECT(ask_hooked(), LEADS(t.step[t.steps - 1].pa), "%s", t.name);
+		all = hook.writes;
+		for (unsigned k = 1; k <= all; k++) {
+			struct outcome o;
 
-					hook_clear();
-					hook.fail_write = k;
-					o = ask_hooked();
-					EXPECT(o, ((struct outcome){ NO_MEMORY, 0, hook.write_at }), "%s, as walked %u: write %u fails",
-					       t.name, knob, k);
-					EXPECT_NUMBER(a.run.walk.fault.second_stage, hook.write_second, "write %u fails: second_stage", k);
-					EXPECT_NUMBER(hook.writes, k, "write %u fails: writes", k);
-				}
-			}
+			hook_clear();
+			hook.fail_write = k;
+			o = ask_hooked();
+			EXPECT(o, ((struct outcome){ NO_MEMORY, 0, hook.write_at }), "%s, knobs %u: write %u fails",
+			       t.name, t.q.knobs, k);
+			EXPECT_NUMBER(a.run.walk.fault.second_stage, hook.write_second,
+				      "%s: write %u fails: second_stage", t.name, k);
+			EXPECT_NUMBER(hook.writes, k, "%s: write %u fails: writes", t.name, k);
+		}
+	}
 }
 
 /* The same for KVM: an entry that is not present, of rights that the walk has found by then (deviations 7 and 8). */
@@ -556,44 +594,49 @@ Test(nested, write_k_fails_kvm)
 /* AD-5: a compare-exchange that loses starts the walk anew, PAGEWALK_MAX_ATTEMPTS times in all. */
 Test(nested, lost_updates)
 {
-	for (size_t g = 1; g < COUNT(guests); g++)
-		for (size_t s = 0; s < COUNT(seconds); s++)
-			for (unsigned knob = 0; knob < 2; knob++) {
-				unsigned levels = shapes[seconds[s]].levels, whole, first;
-				struct outcome to;
+	for (unsigned p = 0; p < 2 * PAIRS; p++) {
+		bool as_walked = p >= PAIRS;
+		unsigned levels, whole, first;
+		struct outcome to;
 
-				start(guests[g], seconds[s], true);
-				t.q.knobs = knob ? CASE_AD_AS_WALKED : 0;
-				t.q.access = CASE_WRITE;
-				to = LEADS(t.step[t.steps - 1].pa);
-				hook_clear();
-				EXPECT(ask_hooked(), to, "%s", t.name);
-				whole = hook.reads;
-				first = knob && t.q.profile < CASE_KVM_INTEL ? levels + 1 : whole; /* up to the guest's first update */
+		start(guests[p % COUNT(guests)], seconds[p / COUNT(guests) % COUNT(seconds)], true);
+		if (t.guest == SHAPE_OFF)
+			continue; /* nothing of the guest's to update */
+		t.q.knobs = as_walked ? CASE_AD_AS_WALKED : 0;
+		t.q.access = CASE_WRITE;
+		to = LEADS(t.step[t.steps - 1].pa);
+		hook_clear();
+		EXPECT(ask_hooked(), to, "%s", t.name);
+		levels = shapes[t.second].levels;
+		whole = hook.reads;
+		/* Reads up to the guest's first update. */
+		first = as_walked && t.q.profile < CASE_KVM_INTEL ? levels + 1 : whole;
 
-				for (unsigned lost = 1; lost <= PAGEWALK_MAX_ATTEMPTS; lost++) {
-					bool over = lost == PAGEWALK_MAX_ATTEMPTS;
+		for (unsigned lost = 1; lost <= PAGEWALK_MAX_ATTEMPTS; lost++) {
+			bool over = lost == PAGEWALK_MAX_ATTEMPTS;
+			struct outcome want = over ? (struct outcome){ RETRY, 0, 0 } : to;
 
-					hook_clear();
-					hook.lose_guest = lost;
-					EXPECT(ask_hooked(), (over ? (struct outcome){ RETRY, 0, 0 } : to), "%s, as walked %u: the guest's update loses %u times",
-					       t.name, knob, lost);
-					EXPECT_NUMBER(hook.reads, lost * first + (over ? 0 : whole), "the guest's update loses %u times: reads", lost);
-
-					hook_clear();
-					hook.lose_second = lost;
-					EXPECT(ask_hooked(), (over ? (struct outcome){ RETRY, 0, 0 } : to), "%s, as walked %u: the second stage's loses %u times",
-					       t.name, knob, lost);
-					if (!knob)
-						EXPECT_NUMBER(hook.reads, lost * levels + (over ? 0 : whole), "the second stage's loses %u times: reads", lost);
-				}
-				/* for ever */
-				hook_clear();
-				hook.lose_guest = hook.lose_second = ~0u;
-				EXPECT_NUMBER(ask_hooked().what, RETRY, "%s: all updates lose", t.name);
-				cr_expect(hook.reads <= PAGEWALK_MAX_READS * PAGEWALK_MAX_ATTEMPTS, "%u reads", hook.reads);
-				EXPECT_NUMBER(hook.writes, PAGEWALK_MAX_ATTEMPTS, "all updates lose: writes");
-			}
+			hook_clear();
+			hook.lose_guest = lost;
+			EXPECT(ask_hooked(), want, "%s, as walked %d: the guest's update loses %u times", t.name,
+			       as_walked, lost);
+			EXPECT_NUMBER(hook.reads, lost * first + (over ? 0 : whole),
+				      "%s: the guest's update loses %u times: reads", t.name, lost);
+			hook_clear();
+			hook.lose_second = lost;
+			EXPECT(ask_hooked(), want, "%s, as walked %d: the second stage's loses %u times", t.name,
+			       as_walked, lost);
+			if (!as_walked)
+				EXPECT_NUMBER(hook.reads, lost * levels + (over ? 0 : whole),
+					      "%s: the second stage's loses %u times: reads", t.name, lost);
+		}
+		/* for ever */
+		hook_clear();
+		hook.lose_guest = hook.lose_second = ~0u;
+		EXPECT_NUMBER(ask_hooked().what, RETRY, "%s: all updates lose", t.name);
+		cr_expect(hook.reads <= PAGEWALK_MAX_READS * PAGEWALK_MAX_ATTEMPTS, "%s: %u reads", t.name, hook.reads);
+		EXPECT_NUMBER(hook.writes, PAGEWALK_MAX_ATTEMPTS, "%s: all updates lose: writes", t.name);
+	}
 }
 
 /* The most reads in all: everything goes well but the very last update, again and again. */
@@ -608,7 +651,7 @@ Test(nested, lost_updates_worst_case)
 	EXPECT(ask_hooked(), ((struct outcome){ RETRY, 0, 0 }), "the last update loses");
 	EXPECT_NUMBER(hook.reads, 35 * PAGEWALK_MAX_ATTEMPTS, "the last update loses: reads");
 	EXPECT_NUMBER(hook.guest_writes, PAGEWALK_MAX_ATTEMPTS, "the last update loses: the guest's writes");
-	EXPECT_NUMBER(hook.second_writes, 6 * 5, "the last update loses: the second stage's writes"); /* of the first attempt */
+	EXPECT_NUMBER(hook.second_writes, 6 * 5, "the second stage's writes, all of the first attempt");
 }
 
 /* What made it lose is what the next attempt finds. */
@@ -622,7 +665,8 @@ Test(nested, lost_update_finds_the_new_entry)
 		hook.lose_guest = 1;
 		hook.spoil_at = t.step[2].pa;
 		hook.spoil_clear = 1;
-		EXPECT(ask_hooked(), ((struct outcome){ PF, 0, t.q.va }), "%s: the guest's entry goes away", shapes[seconds[s]].name);
+		EXPECT(ask_hooked(), ((struct outcome){ PF, 0, t.q.va }), "%s: the guest's entry goes away",
+		       shapes[seconds[s]].name);
 		EXPECT_NUMBER(a.run.walk.guest.level, 2, "the guest's entry goes away: guest.level");
 
 		hook_clear();
@@ -630,8 +674,8 @@ Test(nested, lost_update_finds_the_new_entry)
 		gpa = t.step[0].gpa;
 		hook.spoil_at = second_at(&t, gpa, 1);
 		hook.spoil_clear = 7 | BIT(10);
-		EXPECT(ask_hooked(), (is_ept(seconds[s]) ? VIOLATES(0x83, gpa) : NPFS(0x200000006, gpa)), "%s: the second stage's goes away",
-		       shapes[seconds[s]].name);
+		EXPECT(ask_hooked(), (is_ept(seconds[s]) ? VIOLATES(0x83, gpa) : NPFS(0x200000006, gpa)),
+		       "%s: the second stage's goes away", shapes[seconds[s]].name);
 		EXPECT_NUMBER(a.run.walk.guest.level, 4, "the second stage's entry goes away: guest.level");
 	}
 }
@@ -650,21 +694,22 @@ Test(nested, no_cmpxchg)
 				a.run.guest.walk.cmpxchg_gpte = NULL;
 			if (n & 2)
 				a.run.second.walk.cmpxchg_gpte = NULL;
-			a.run.status = pagewalk_translate(&a.run.guest.walk, t.q.va, PAGEWALK_ACCESS_WRITE, &a.run.walk);
-			EXPECT(outcome_of(a.run.status, &a.run.walk), LEADS(t.step[4].pa), "%s, no cmpxchg %u", shapes[seconds[s]].name, n);
+			EXPECT(ask_walker(&a, &a.run.guest.walk, VA, PAGEWALK_ACCESS_WRITE), LEADS(t.step[4].pa),
+			       "%s, no cmpxchg %u", t.name, n);
 			memcpy(want, t.q.memory.value, t.q.memory.count * sizeof(*want));
 			for (unsigned i = 0; i < t.steps && !(n & 2); i++) {
-				struct judged j = judge(&t, want, t.step[i].gpa, t.step[i].level ? BY_WALK : BY_ACCESS, CASE_WRITE, true, 0);
+				struct judged j = judge(&t, want, t.step[i].gpa, t.step[i].level ? BY_WALK : BY_ACCESS,
+							CASE_WRITE, true, 0);
 
 				judged_flags(&t, want, &j);
 			}
 			for (unsigned i = 0; i < 4 && !(n & 1); i++)
 				flag_entry(&t, want, SHAPE_4, t.step[i].pa, i == 3 ? 0x60 : 0x20);
-			EXPECT_MEMORY(&t, a.value, want, "%s, no cmpxchg %u", shapes[seconds[s]].name, n);
+			EXPECT_MEMORY(&t, a.value, want, "%s, no cmpxchg %u", t.name, n);
 		}
 }
 
-/* ---- Walkers that are no second stage ---------------------------------------------------------------------------------------- */
+/* ---- Walkers that are no second stage ---------------------------------------------------------------------------- */
 
 Test(nested, bad_second_stages)
 {
@@ -687,28 +732,33 @@ Test(nested, bad_second_stages)
 			case 0: /* not initialised */
 				break;
 			case 1: /* a guest's */
-				cr_assert_eq(pagewalk_init(&other, &cpu, &regs), PAGEWALK_OK, "the guest's walker is refused");
+				cr_assert_eq(pagewalk_init(&other, &cpu, &regs), PAGEWALK_OK,
+					     "the guest's walker is refused");
 				break;
 			case 2: /* a guest's, which has a good second stage */
-				cr_assert_eq(pagewalk_init(&other, &cpu, &regs), PAGEWALK_OK, "the guest's walker is refused");
+				cr_assert_eq(pagewalk_init(&other, &cpu, &regs), PAGEWALK_OK,
+					     "the guest's walker is refused");
 				other.ngpa_walk = &a.run.second.walk;
 				break;
 			case 3: /* paging off */
 				cr_assert_eq(pagewalk_init(&other, &cpu, &off), PAGEWALK_OK, "paging off is refused");
 				break;
 			case 4: /* refused */
-				cr_assert_eq(pagewalk_init_ept(&other, &cpu, 0x1f, false), PAGEWALK_BAD_STATE, "a bad EPTP is accepted");
+				cr_assert_eq(pagewalk_init_ept(&other, &cpu, 0x1f, false), PAGEWALK_BAD_STATE,
+					     "a bad EPTP is accepted");
 				break;
 			}
 			w->ngpa_walk = n == 5 ? w : &other; /* itself */
-			EXPECT_NUMBER(pagewalk_translate(w, VA, PAGEWALK_ACCESS_READ, &a.run.walk), PAGEWALK_BAD_STATE, "%s, bad second stage %u",
-				      shapes[guests[g]].name, n);
-			EXPECT_NUMBER(pagewalk_translate_gpa(w, 0, PAGEWALK_PFERR_GUEST_PAGE, &pa, &a.run.walk), PAGEWALK_BAD_STATE,
-				      "%s, bad second stage %u, translate_gpa", shapes[guests[g]].name, n);
-			EXPECT_NUMBER(pagewalk_load_pdptrs(w, 0, pdpte, &a.run.walk), PAGEWALK_BAD_STATE, "%s, bad second stage %u, load_pdptrs",
-				      shapes[guests[g]].name, n);
-			EXPECT_NUMBER(pdpte[0] | pdpte[1] << 4 | pdpte[2] << 8 | pdpte[3] << 12, 0x4321, "PDPTEs of a load in a bad state");
-			EXPECT_NUMBER(a.run.reads, 0, "%s, bad second stage %u: reads", shapes[guests[g]].name, n);
+			EXPECT_NUMBER(pagewalk_translate(w, VA, PAGEWALK_ACCESS_READ, &a.run.walk), PAGEWALK_BAD_STATE,
+				      "%s, bad second stage %u", t.name, n);
+			EXPECT_NUMBER(pagewalk_translate_gpa(w, 0, PAGEWALK_PFERR_GUEST_PAGE, &pa, &a.run.walk),
+				      PAGEWALK_BAD_STATE, "%s, bad second stage %u, translate_gpa",
+				      t.name, n);
+			EXPECT_NUMBER(pagewalk_load_pdptrs(w, 0, pdpte, &a.run.walk), PAGEWALK_BAD_STATE,
+				      "%s, bad second stage %u, load_pdptrs", t.name, n);
+			EXPECT_NUMBER(pdpte[0] | pdpte[1] << 4 | pdpte[2] << 8 | pdpte[3] << 12, 0x4321,
+				      "PDPTEs of a load in a bad state");
+			EXPECT_NUMBER(a.run.reads, 0, "%s, bad second stage %u: reads", t.name, n);
 			w->ngpa_walk = NULL;
 		}
 }
@@ -719,52 +769,57 @@ Test(nested, second_stage_of_a_second_stage)
 	start(SHAPE_4, SHAPE_EPT4, true);
 	cr_assert_eq(asked_open(&a, &t.q, 0), PAGEWALK_OK, "the walkers are refused");
 	a.run.second.walk.ngpa_walk = &a.run.second.walk;
-	EXPECT_NUMBER(pagewalk_translate(&a.run.guest.walk, VA, PAGEWALK_ACCESS_READ, &a.run.walk), PAGEWALK_OK, "its own second stage");
+	EXPECT_NUMBER(pagewalk_translate(&a.run.guest.walk, VA, PAGEWALK_ACCESS_READ, &a.run.walk), PAGEWALK_OK,
+		      "its own second stage");
 	EXPECT_NUMBER(a.run.walk.pa, t.step[4].pa, "its own second stage: pa");
 	a.run.second.walk.ngpa_walk = &a.run.guest.walk;
-	EXPECT_NUMBER(pagewalk_translate(&a.run.guest.walk, VA, PAGEWALK_ACCESS_READ, &a.run.walk), PAGEWALK_OK, "a circle");
-	EXPECT_NUMBER(pagewalk_translate(&a.run.second.walk, t.step[4].gpa, PAGEWALK_ACCESS_READ, &a.run.walk), PAGEWALK_OK, "alone, in a circle");
+	EXPECT_NUMBER(pagewalk_translate(&a.run.guest.walk, VA, PAGEWALK_ACCESS_READ, &a.run.walk), PAGEWALK_OK,
+		      "a circle");
+	EXPECT_NUMBER(pagewalk_translate(&a.run.second.walk, t.step[4].gpa, PAGEWALK_ACCESS_READ, &a.run.walk),
+		      PAGEWALK_OK, "alone, in a circle");
+}
+
+/* A walker of any kind: a second stage, or a guest's own. */
+static enum pagewalk_status init_as(struct kvm_pagewalk *w, const struct pagewalk_cpu *cpu, enum shape s, bool guest)
+{
+	struct pagewalk_regs regs = { 0, 0, 0, false };
+
+	if (is_ept(s))
+		return pagewalk_init_ept(w, cpu, s == SHAPE_EPT5 ? 0x66 : 0x5e, true);
+	shape_registers(s, &regs.cr0, &regs.cr4, &regs.efer);
+	regs.cr4 |= BIT(20) | BIT(21) | BIT(22); /* SMEP, SMAP, keys */
+	return guest ? pagewalk_init(w, cpu, &regs) : pagewalk_init_npt(w, cpu, &regs, 0x5000, true);
 }
 
 /* A walker may change its kind; nothing of the old one stays. */
 Test(nested, init_again)
 {
-	static const enum shape shapes_in_turn[] = { SHAPE_EPT5, SHAPE_32, SHAPE_5, SHAPE_PAE, SHAPE_EPT4, SHAPE_4, SHAPE_EPT5 };
-
 	for (size_t s = 0; s < COUNT(seconds); s++)
-		for (size_t before = 0; before < COUNT(shapes_in_turn); before++)
-			for (unsigned way = 0; way < 2; way++) {
-				struct kvm_pagewalk *n = &a.run.second.walk;
-				struct pagewalk_cpu cpu;
-				struct pagewalk_regs regs;
+		for (size_t n = 0; n < 2 * COUNT(seconds); n++) {
+			struct pagewalk_regs host;
+			struct kvm_pagewalk *w = &a.run.second.walk;
+			enum shape before = seconds[n / 2];
+			enum pagewalk_status status;
+			struct pagewalk_cpu cpu;
 
-				start(SHAPE_4, seconds[s], true);
-				cr_assert_eq(asked_open(&a, &t.q, 0), PAGEWALK_OK, "the walkers are refused");
-				cpu = n->cpu;
-				shape_registers(shapes_in_turn[before], &regs.cr0, &regs.cr4, &regs.efer);
-				regs.cr4 |= BIT(20) | BIT(21) | BIT(22); /* keys too */
-				regs.compatibility = false;
-				if (is_ept(shapes_in_turn[before]))
-					cr_assert_eq(pagewalk_init_ept(n, &cpu, shapes_in_turn[before] == SHAPE_EPT5 ? 0x66 : 0x5e, true), PAGEWALK_OK, "EPT");
-				else if (way)
-					cr_assert_eq(pagewalk_init(n, &cpu, &regs), PAGEWALK_OK, "guest");
-				else
-					cr_assert_eq(pagewalk_init_npt(n, &cpu, &regs, 0x5000, true), PAGEWALK_OK, "NPT");
-				n->pkru = ~(uint32_t)0;
-				regs = (struct pagewalk_regs){ t.q.hcr0, t.q.hcr4, t.q.hefer, false };
-				if (is_ept(seconds[s]))
-					cr_assert_eq(pagewalk_init_ept(n, &cpu, t.q.eptp, false), PAGEWALK_OK, "EPT again");
-				else
-					cr_assert_eq(pagewalk_init_npt(n, &cpu, &regs, t.q.ncr3, false), PAGEWALK_OK, "NPT again");
-				a.run.status = pagewalk_translate(&a.run.guest.walk, VA, PAGEWALK_ACCESS_WRITE, &a.run.walk);
-				EXPECT(outcome_of(a.run.status, &a.run.walk), LEADS(t.step[4].pa), "%s after %s", shapes[seconds[s]].name,
-				       shapes[shapes_in_turn[before]].name);
-				EXPECT_NUMBER(a.run.reads, 4 + 5 * shapes[seconds[s]].levels, "%s after %s: reads", shapes[seconds[s]].name,
-					      shapes[shapes_in_turn[before]].name);
-			}
+			start(SHAPE_4, seconds[s], true);
+			cr_assert_eq(asked_open(&a, &t.q, 0), PAGEWALK_OK, "the walkers are refused");
+			cpu = w->cpu;
+			w->pkru = ~(uint32_t)0;
+			cr_assert_eq(init_as(w, &cpu, before, n & 1), PAGEWALK_OK, "%s is refused",
+				     shapes[before].name);
+			host = (struct pagewalk_regs){ t.q.hcr0, t.q.hcr4, t.q.hefer, false };
+			status = is_ept(seconds[s]) ? pagewalk_init_ept(w, &cpu, t.q.eptp, false) :
+				 pagewalk_init_npt(w, &cpu, &host, t.q.ncr3, false);
+			cr_assert_eq(status, PAGEWALK_OK, "%s is refused", shapes[seconds[s]].name);
+			EXPECT(ask_walker(&a, &a.run.guest.walk, VA, PAGEWALK_ACCESS_WRITE), LEADS(t.step[4].pa),
+			       "%s after %s", t.name, shapes[before].name);
+			EXPECT_NUMBER(a.run.reads, 4 + 5 * shapes[seconds[s]].levels, "%s after %s: reads", t.name,
+				      shapes[before].name);
+		}
 }
 
-/* ---- One stage by itself --------------------------------------------------------------------------------------------------------- */
+/* ---- One stage by itself ----------------------------------------------------------------------------------------- */
 
 Test(nested, second_stage_alone)
 {
@@ -795,57 +850,68 @@ Test(nested, second_stage_alone)
 		start(SHAPE_OFF, rows[i].second, true);
 		second_edit(&t, t.q.va, 1, 0, rows[i].clear);
 		cr_assert_eq(asked_open(&a, &t.q, 0), PAGEWALK_OK, "the walkers are refused");
-		a.run.status = pagewalk_translate(&a.run.second.walk, t.q.va, rows[i].access, &a.run.walk);
 		want.at = t.q.va;
-		EXPECT(outcome_of(a.run.status, &a.run.walk), want, "%s alone, access 0x%llx", shapes[rows[i].second].name, HEX(rows[i].access));
+		EXPECT(ask_walker(&a, &a.run.second.walk, t.q.va, rows[i].access), want, "%s alone, access 0x%llx",
+		       shapes[rows[i].second].name, HEX(rows[i].access));
 		EXPECT_NUMBER(a.run.walk.guest.max_level, 0, "%s alone: guest.max_level", shapes[rows[i].second].name);
 		EXPECT_NUMBER(a.run.walk.fault.address, t.q.va, "%s alone: fault.address", shapes[rows[i].second].name);
 	}
 }
 
-Test(nested, translate_gpa)
+static struct outcome translate_gpa(uint64_t gpa, uint64_t access)
+{
+	uint64_t pa = 1;
+
+	a.run.status = pagewalk_translate_gpa(&a.run.guest.walk, gpa, access, &pa, &a.run.walk);
+	return a.run.status == PAGEWALK_OK ? LEADS(pa) : outcome_of(a.run.status, &a.run.walk);
+}
+
+/* Without a second stage: itself, and the record is not touched. */
+Test(nested, translate_gpa_one_dimension)
 {
 	static const uint64_t gpas[] = { 0, 0xfff, BIT(31), BIT(47) + 5, BIT(52), ~(uint64_t)0 };
 
 	for (size_t g = 0; g < COUNT(guests); g++)
-		for (size_t i = 0; i < COUNT(gpas); i++)
-			for (unsigned access = 0; access < 8; access++) {
-				struct pagewalk_walk before;
-				uint64_t pa = 1;
+		for (size_t n = 0; n < COUNT(gpas) * 8; n++) {
+			unsigned char before[sizeof(a.run.walk)];
+			uint64_t access = access_bits(n & 1, false, n & 2) | BIT(n & 4 ? 32 : 33);
 
-				start(guests[g], SHAPE_OFF, false);
-				cr_assert_eq(asked_open(&a, &t.q, 0), PAGEWALK_OK, "the walker is refused");
-				before = a.run.walk;
-				EXPECT_NUMBER(pagewalk_translate_gpa(&a.run.guest.walk, gpas[i], (access & 1 ? PAGEWALK_ACCESS_WRITE : 0) |
-					(access & 2 ? PAGEWALK_ACCESS_USER : 0) | (access & 4 ? PAGEWALK_PFERR_GUEST_FINAL : PAGEWALK_PFERR_GUEST_PAGE),
-					&pa, &a.run.walk), PAGEWALK_OK, "%s, one dimension, GPA 0x%llx", shapes[guests[g]].name, HEX(gpas[i]));
-				EXPECT_NUMBER(pa, gpas[i], "%s, one dimension, GPA 0x%llx", shapes[guests[g]].name, HEX(gpas[i]));
-				EXPECT_NUMBER(memcmp(&before, &a.run.walk, sizeof(before)) == 0, 1, "one dimension: the record");
-			}
+			start(guests[g], SHAPE_OFF, false);
+			cr_assert_eq(asked_open(&a, &t.q, 0), PAGEWALK_OK, "the walker is refused");
+			memcpy(before, &a.run.walk, sizeof(before));
+			EXPECT(translate_gpa(gpas[n / 8], access), LEADS(gpas[n / 8]), "%s, access 0x%llx", t.name,
+			       HEX(access));
+			EXPECT_NUMBER(memcmp(before, &a.run.walk, sizeof(before)) == 0, 1, "%s: the record", t.name);
+		}
+}
+
+/* With one: its walk, for this address alone. */
+Test(nested, translate_gpa)
+{
+	const uint64_t access = PAGEWALK_PFERR_GUEST_PAGE | PAGEWALK_ACCESS_WRITE;
+
 	for (size_t s = 0; s < COUNT(seconds); s++) {
-		uint64_t pa = 1, gpa;
+		uint64_t gpa;
 
 		start(SHAPE_4, seconds[s], true);
+		gpa = guest_gpa(&t, 2);
+		second_edit(&t, gpa, 1, 0, 0x407);
 		cr_assert_eq(asked_open(&a, &t.q, 0), PAGEWALK_OK, "the walkers are refused");
-		for (unsigned i = 0; i < t.steps; i++) {
-			gpa = t.step[i].gpa;
-			EXPECT_NUMBER(pagewalk_translate_gpa(&a.run.guest.walk, gpa, PAGEWALK_PFERR_GUEST_PAGE | PAGEWALK_ACCESS_WRITE, &pa,
-							     &a.run.walk), PAGEWALK_OK, "%s, GPA 0x%llx", shapes[seconds[s]].name, HEX(gpa));
-			EXPECT_NUMBER(pa, t.step[i].pa, "%s, GPA 0x%llx", shapes[seconds[s]].name, HEX(gpa));
-			EXPECT_NUMBER(a.run.walk.nested.gpa, t.step[i].pa, "%s, GPA 0x%llx: nested.gpa", shapes[seconds[s]].name, HEX(gpa));
-		}
-		case_store(&t.q.memory, a.value, second_at(&t, t.step[2].gpa, 1), shapes[seconds[s]].size, 0);
-		gpa = t.step[2].gpa;
-		a.run.walk.guest.address = VA;
-		a.run.status = pagewalk_translate_gpa(&a.run.guest.walk, gpa, PAGEWALK_PFERR_GUEST_PAGE | PAGEWALK_ACCESS_WRITE, &pa, &a.run.walk);
-		EXPECT(outcome_of(a.run.status, &a.run.walk), (is_ept(seconds[s]) ? VIOLATES(0x83, gpa) : NPFS(0x200000006, gpa)),
-		       "%s, GPA 0x%llx", shapes[seconds[s]].name, HEX(gpa));
+		for (unsigned i = 0; i < t.steps; i++)
+			if (t.step[i].level != 2) {
+				EXPECT(translate_gpa(t.step[i].gpa, access), LEADS(t.step[i].pa), "%s, step %u", t.name,
+				       i);
+				EXPECT_NUMBER(a.run.walk.nested.gpa, t.step[i].pa, "%s, step %u: nested.gpa", t.name,
+					      i);
+			}
+		EXPECT(translate_gpa(gpa, access), (is_ept(seconds[s]) ? VIOLATES(0x83, gpa) : NPFS(0x200000006, gpa)),
+		       "%s, absent", t.name);
 	}
 }
 
-/* ---- PDPTE registers ---------------------------------------------------------------------------------------------------------------- */
+/* ---- PDPTE registers --------------------------------------------------------------------------------------------- */
 
-/* Under EPT a read; its own tests are in test_ept.c. Under nested paging a user's write, as every table access is (NPT-2). */
+/* Under EPT a read (test_ept.c has more); under nested paging a user's write, as all of a table's are (NPT-2). */
 Test(nested, load_pdptrs)
 {
 	for (size_t s = 0; s < COUNT(seconds) + 1; s++)
@@ -874,20 +940,27 @@ Test(nested, load_pdptrs)
 			o.code = o.what == TO ? 0 : o.code;
 			EXPECT(o, expected, "load on %s, A/D %d, spoilt %u", shapes[second].name, ad, spoil);
 			for (unsigned k = 0; k < 4; k++)
-				EXPECT_NUMBER(loaded[k], expected.what == TO ? (uint64_t)(k + 5) << 12 | (k & 1) : k + 1, "load on %s: PDPTE %u",
-					      shapes[second].name, k);
+				EXPECT_NUMBER(loaded[k],
+					      expected.what == TO ? (uint64_t)(k + 5) << 12 | (k & 1) : k + 1,
+					      "load on %s: PDPTE %u", shapes[second].name, k);
 			memcpy(want, t.q.memory.value, t.q.memory.count * sizeof(*want));
 			for (unsigned level = 1; level <= shapes[second].levels && expected.what == TO; level++)
 				if (ept ? ad : second != SHAPE_PAE || level < 3)
-					flag_entry(&t, want, second, second_at(&t, t.q.cr3, level), ept ? 0x100 : level == 1 ? 0x60 : 0x20);
-			EXPECT_MEMORY(&t, a.value, want, "load on %s, A/D %d, spoilt %u", shapes[second].name, ad, spoil);
-			EXPECT_NUMBER(a.run.reads, expected.what == TO ? 4 + shapes[second].levels : shapes[second].levels, "load on %s: reads",
+					flag_entry(&t, want, second, second_at(&t, t.q.cr3, level),
+						   ept	     ? 0x100 :
+						   level > 1 ? 0x20 :
+							       0x60);
+			EXPECT_MEMORY(&t, a.value, want, "load on %s, A/D %d, spoilt %u", shapes[second].name, ad,
+				      spoil);
+			EXPECT_NUMBER(a.run.reads,
+				      expected.what == TO ? 4 + shapes[second].levels : shapes[second].levels,
+				      "load on %s: reads", shapes[second].name);
+			EXPECT_NUMBER(a.run.walk.guest.max_level, 0, "load on %s: guest.max_level",
 				      shapes[second].name);
-			EXPECT_NUMBER(a.run.walk.guest.max_level, 0, "load on %s: guest.max_level", shapes[second].name);
 		}
 }
 
-/* A load whose second-stage update loses is tried again, PAGEWALK_MAX_ATTEMPTS times; a k-th read that fails is NO_MEMORY. */
+/* A k-th read that fails is NO_MEMORY; a load whose second-stage update loses is tried again, up to the bound. */
 Test(nested, load_pdptrs_callbacks)
 {
 	for (size_t s = 0; s < 2; s++) {
@@ -910,25 +983,30 @@ Test(nested, load_pdptrs_callbacks)
 			hook_clear();
 			if (n < 8) {
 				hook.fail_read = k + 1;
-				want = (struct outcome){ NO_MEMORY, 0, k < 4 ? second_at(&t, t.q.cr3, 4 - k) : (t.step[0].pa & ~(uint64_t)31) + 8 * (k - 4) };
+				want = (struct outcome){ NO_MEMORY, 0,
+							 k < 4 ? second_at(&t, t.q.cr3, 4 - k) :
+								 (t.step[0].pa & ~(uint64_t)31) + 8 * (k - 4) };
 			} else {
 				hook.lose_second = k + 1;
 				want = (struct outcome){ k == 7 ? RETRY : TO, 0, 0 };
 			}
 			a.run.status = pagewalk_load_pdptrs(w, t.q.cr3, loaded, &a.run.walk);
 			if (n < 8) {
-				EXPECT(outcome_of(a.run.status, &a.run.walk), want, "load on %s: read %u fails", shapes[second].name, k + 1);
-				EXPECT_NUMBER(a.run.walk.fault.second_stage, k < 4, "load: read %u fails: second_stage", k + 1);
+				EXPECT(outcome_of(a.run.status, &a.run.walk), want, "load on %s: read %u fails",
+				       shapes[second].name, k + 1);
+				EXPECT_NUMBER(a.run.walk.fault.second_stage, k < 4, "load: read %u fails: second_stage",
+					      k + 1);
 			} else {
-				EXPECT_NUMBER(outcome_of(a.run.status, &a.run.walk).what, want.what, "load on %s: %u updates lose", shapes[second].name, k + 1);
+				EXPECT_NUMBER(outcome_of(a.run.status, &a.run.walk).what, want.what,
+					      "load on %s: %u updates lose", shapes[second].name, k + 1);
 			}
 		}
 	}
 }
 
-/* ---- Implicit accesses ------------------------------------------------------------------------------------------------------------------ */
+/* ---- Implicit accesses ------------------------------------------------------------------------------------------- */
 
-/* PERM-1 at CPL 3: the guest's tables see a supervisor; EPT sees the address's mode; NPT sees a user, under GMET a supervisor. */
+/* At CPL 3: a guest's tables see a supervisor (PERM-1), EPT the address's mode, NPT a user or, under GMET, none. */
 Test(nested, implicit)
 {
 	for (size_t s = 0; s < COUNT(seconds); s++)
@@ -950,40 +1028,39 @@ Test(nested, implicit)
 				want = NPFS(gmet && implicit ? 0x100000000 : 0x100000004, gpa);
 			if (!implicit && !user_page)
 				want = (struct outcome){ PF, 5, t.q.va };
-			EXPECT(ask(&a, &t), want, "%s: GMET %d, implicit %d, user page %d", shapes[seconds[s]].name, gmet, implicit, user_page);
+			EXPECT(ask(&a, &t), want, "%s: GMET %d, implicit %d, user page %d", shapes[seconds[s]].name,
+			       gmet, implicit, user_page);
 			/* SMAP stops an implicit access to a user page before the second stage, AC = 1 or not. */
 			t.q.cr4 |= BIT(21);
 			t.q.rflags |= BIT(18);
 			if (implicit && user_page)
 				want = (struct outcome){ PF, 1, t.q.va };
-			EXPECT(ask(&a, &t), want, "%s, SMAP: GMET %d, implicit %d, user page %d", shapes[seconds[s]].name, gmet, implicit, user_page);
+			EXPECT(ask(&a, &t), want, "%s, SMAP: GMET %d, implicit %d, user page %d",
+			       shapes[seconds[s]].name, gmet, implicit, user_page);
 		}
 }
 
-/* ---- What a translation allows, and where it ends ----------------------------------------------------------------------------------------- */
+/* ---- What a translation allows, and where it ends ---------------------------------------------------------------- */
 
 Test(nested, page_shift)
 {
-	for (size_t g = 0; g < COUNT(guests); g++)
-		for (size_t s = 0; s < COUNT(seconds); s++)
-			for (unsigned gl = 1; gl <= 3; gl++)
-				for (unsigned sl = 1; sl <= 3; sl++) {
-					unsigned gs, ss;
+	for (unsigned p = 0; p < PAIRS * 3 * 3; p++) {
+		enum shape guest = guests[p % COUNT(guests)], second = seconds[p / COUNT(guests) % COUNT(seconds)];
+		unsigned gl = p / PAIRS % 3 + 1, sl = p / PAIRS / 3 + 1, gs, ss;
 
-					if (guests[g] == SHAPE_OFF ? gl > 1 : gl > (guests[g] < SHAPE_4 ? 2u : 3u))
-						continue;
-					if (sl > (seconds[s] == SHAPE_32 || seconds[s] == SHAPE_PAE ? 2u : 3u))
-						continue;
-					tables_start(&t, is_ept(seconds[s]) ? CASE_INTEL : CASE_KVM_AMD, 51, guests[g], seconds[s], true);
-					t.second_leaf = sl;
-					tables_guest(&t, VA, gl, false);
-					EXPECT(ask(&a, &t), LEADS(t.step[t.steps - 1].pa), "%s, level %u, on %s, level %u", shapes[guests[g]].name, gl,
-					       shapes[seconds[s]].name, sl);
-					gs = guests[g] ? shape_shift(guests[g], gl) : 64;
-					ss = shape_shift(seconds[s], sl);
-					EXPECT_NUMBER(pagewalk_page_shift(&a.run.walk), gs < ss ? gs : ss, "%s, level %u, on %s, level %u: page_shift",
-						      shapes[guests[g]].name, gl, shapes[seconds[s]].name, sl);
-				}
+		if (gl > (guest == SHAPE_OFF ? 1u : guest < SHAPE_4 ? 2u : 3u))
+			continue;
+		if (sl > (second == SHAPE_32 || second == SHAPE_PAE ? 2u : 3u))
+			continue;
+		tables_start(&t, profile_for(second, true), 51, guest, second, true);
+		t.second_leaf = sl;
+		tables_guest(&t, VA, gl, false);
+		EXPECT(ask(&a, &t), LEADS(t.step[t.steps - 1].pa), "%s, levels %u and %u", t.name, gl, sl);
+		gs = guest ? shape_shift(guest, gl) : 64;
+		ss = shape_shift(second, sl);
+		EXPECT_NUMBER(pagewalk_page_shift(&a.run.walk), gs < ss ? gs : ss, "%s, levels %u and %u: page_shift",
+			      t.name, gl, sl);
+	}
 	start(SHAPE_OFF, SHAPE_OFF, false);
 	EXPECT(ask(&a, &t), LEADS(VA), "paging off, one dimension");
 	EXPECT_NUMBER(pagewalk_page_shift(&a.run.walk), 64, "paging off, one dimension: page_shift");
@@ -992,7 +1069,7 @@ Test(nested, page_shift)
 	EXPECT_NUMBER(pagewalk_page_shift(&a.run.walk), 12, "4-level, one dimension: page_shift");
 }
 
-/* PERM-2, EPT-6, NPT-4, NPT-7: all rights of both leaves, as the record of a read or, where reads are refused, a fetch has them. */
+/* PERM-2, EPT-6, NPT-4, NPT-7: all rights of both leaves, after a read or, where it is refused, a fetch. */
 Test(nested, rights)
 {
 	for (size_t s = 0; s < COUNT(seconds); s++)
@@ -1007,7 +1084,8 @@ Test(nested, rights)
 			if (ept) {
 				if (!r && (w || (!x && !(xu && mode))))
 					continue; /* misconfigured, or not present */
-				second_edit(&t, guest_gpa(&t, 0), 1, 0, (r ? 0 : 1u) | (w ? 0 : 2u) | (x ? 0 : 4u) | (xu ? 0 : 0x400u));
+				second_edit(&t, guest_gpa(&t, 0), 1, 0,
+					    (r ? 0 : 1u) | (w ? 0 : 2u) | (x ? 0 : 4u) | (xu ? 0 : 0x400u));
 				user_may = mode ? xu : x;
 				supervisor_may = x;
 				t.q.access = r ? CASE_READ : CASE_FETCH;
@@ -1025,9 +1103,10 @@ Test(nested, rights)
 			want = (r || !ept ? CASE_R : 0u) | (gw && w ? CASE_W : 0u) | (gu ? CASE_U : 0u) |
 			       (gx && (gu ? user_may : supervisor_may) ? CASE_X : 0u);
 			EXPECT_NUMBER(ask(&a, &t).what, TO, "%s, rights %u", shapes[seconds[s]].name, n);
-			EXPECT_NUMBER(pagewalk_rights(&a.run.guest.walk, &a.run.walk), want,
-				      "guest W %d U %d X %d on %s: R %d W %d X %d XU %d U/S %d, MBEC or GMET %d: rights()", gw, gu, gx, shapes[seconds[s]].name,
-				      r, w, x, xu, us, mode);
+			EXPECT_NUMBER(
+				pagewalk_rights(&a.run.guest.walk, &a.run.walk), want,
+				"guest W %d U %d X %d on %s: R %d W %d X %d XU %d U/S %d, MBEC or GMET %d: rights()",
+				gw, gu, gx, shapes[seconds[s]].name, r, w, x, xu, us, mode);
 		}
 }
 
@@ -1037,7 +1116,8 @@ Test(nested, rights_of_one_dimension)
 		start(SHAPE_5, SHAPE_OFF, false);
 		tables_edit(&t, 3, n & 4 ? 0 : BIT(63), (n & 1 ? 0 : 2u) | (n & 2 ? 0 : 4u));
 		EXPECT_NUMBER(ask(&a, &t).what, TO, "rights %u", n);
-		EXPECT_NUMBER(pagewalk_rights(&a.run.guest.walk, &a.run.walk), CASE_R | (n & 1 ? CASE_W : 0u) | (n & 2 ? CASE_U : 0u) | (n & 4 ? CASE_X : 0u),
+		EXPECT_NUMBER(pagewalk_rights(&a.run.guest.walk, &a.run.walk),
+			      CASE_R | (n & 1 ? CASE_W : 0u) | (n & 2 ? CASE_U : 0u) | (n & 4 ? CASE_X : 0u),
 			      "rights %u", n);
 	}
 	start(SHAPE_OFF, SHAPE_OFF, false);
@@ -1045,7 +1125,7 @@ Test(nested, rights_of_one_dimension)
 	EXPECT_NUMBER(pagewalk_rights(&a.run.guest.walk, &a.run.walk), 15, "paging off: rights()");
 }
 
-/* ---- AD-2: what a comparison should leave out ----------------------------------------------------------------------------------------------- */
+/* ---- AD-2: what a comparison should leave out -------------------------------------------------------------------- */
 
 /* ad_dont_care() of a level, after a walk whose record held fill before. */
 static uint64_t dont_care(bool nested, unsigned level, int fill)
@@ -1053,8 +1133,8 @@ static uint64_t dont_care(bool nested, unsigned level, int fill)
 	asked_open(&a, &t.q, library_cpu(&t.q).quirks);
 	memset(&a.run.walk, fill, sizeof(a.run.walk));
 	a.run.status = pagewalk_translate(&a.run.guest.walk, t.q.va, library_access(&t.q), &a.run.walk);
-	return pagewalk_ad_dont_care(nested ? &a.run.second.walk : &a.run.guest.walk, nested ? &a.run.walk.nested : &a.run.walk.guest, (int)level,
-				     a.run.status);
+	return pagewalk_ad_dont_care(nested ? &a.run.second.walk : &a.run.guest.walk,
+				     nested ? &a.run.walk.nested : &a.run.walk.guest, (int)level, a.run.status);
 }
 
 Test(nested, ad_dont_care)
@@ -1066,8 +1146,8 @@ Test(nested, ad_dont_care)
 				start(SHAPE_4, SHAPE_EPT4, true);
 				t.q.user = true;
 				tables_edit(&t, spoilt, way == 1 ? BIT(51) : 0, way == 0 ? 1 : way == 2 ? 4 : 0);
-				EXPECT_NUMBER(dont_care(false, level, 0), way == 0 && level == spoilt ? 0 : 0x20, "guest's level %u, %u at level %u", level, way,
-					      spoilt);
+				EXPECT_NUMBER(dont_care(false, level, 0), way == 0 && level == spoilt ? 0 : 0x20,
+					      "guest's level %u, %u at level %u", level, way, spoilt);
 			}
 	/* A fault of the second stage's on the way to the access, at one of its levels. */
 	for (size_t s = 0; s < COUNT(seconds); s++)
@@ -1080,16 +1160,19 @@ Test(nested, ad_dont_care)
 					second_edit(&t, guest_gpa(&t, 0), spoilt, 0, is_ept(seconds[s]) ? 0x407 : 1);
 					if (level == spoilt || (seconds[s] == SHAPE_PAE && level == 3))
 						want = 0; /* P = 0: no flag ever (AD-1); AD-3 */
-					EXPECT_NUMBER(dont_care(true, level, 0), want, "%s, A/D %u: level %u, absent at level %u", shapes[seconds[s]].name, ad,
-						      level, spoilt);
+					EXPECT_NUMBER(dont_care(true, level, 0), want,
+						      "%s, A/D %u: level %u, absent at level %u",
+						      shapes[seconds[s]].name, ad, level, spoilt);
 				}
 	/* A walk that went through is exact; a PAE guest's PDPTE has no flag. */
 	for (size_t s = 0; s < COUNT(seconds); s++) {
 		start(SHAPE_4, seconds[s], true);
 		for (unsigned level = 1; level <= 4; level++)
-			EXPECT_NUMBER(dont_care(false, level, 0), 0, "4-level on %s, level %u", shapes[seconds[s]].name, level);
+			EXPECT_NUMBER(dont_care(false, level, 0), 0, "4-level on %s, level %u", shapes[seconds[s]].name,
+				      level);
 		for (unsigned level = 1; level <= shapes[seconds[s]].levels; level++)
-			EXPECT_NUMBER(dont_care(true, level, 0), 0, "4-level on %s, its level %u", shapes[seconds[s]].name, level);
+			EXPECT_NUMBER(dont_care(true, level, 0), 0, "4-level on %s, its level %u",
+				      shapes[seconds[s]].name, level);
 	}
 	start(SHAPE_PAE, SHAPE_EPT4, true);
 	tables_edit(&t, 1, 0, 1);
@@ -1105,17 +1188,20 @@ Test(nested, ad_dont_care_of_what_was_not_read)
 			for (unsigned fill = 0; fill < 2; fill++) {
 				start(SHAPE_4, seconds[s], true);
 				second_edit(&t, guest_gpa(&t, level), 1, 0, is_ept(seconds[s]) ? 0x407 : 1);
-				EXPECT_NUMBER(dont_care(false, level, fill ? 0xff : 0), 0, "4-level on %s refused at level %u, record of 0x%02x",
+				EXPECT_NUMBER(dont_care(false, level, fill ? 0xff : 0), 0,
+					      "4-level on %s refused at level %u, record of 0x%02x",
 					      shapes[seconds[s]].name, level, fill ? 0xff : 0);
 			}
 	for (unsigned fill = 0; fill < 2; fill++) { /* EPT-13: no EPT entry was read at all */
 		start(SHAPE_OFF, SHAPE_EPT4, true);
 		t.q.va |= BIT(50);
-		EXPECT_NUMBER(dont_care(true, 4, fill ? 0xff : 0), 0, "EPT4, GPA too wide, record of 0x%02x", fill ? 0xff : 0);
+		EXPECT_NUMBER(dont_care(true, 4, fill ? 0xff : 0), 0, "EPT4, GPA too wide, record of 0x%02x",
+			      fill ? 0xff : 0);
 	}
 	for (unsigned fill = 0; fill < 2; fill++) { /* no memory */
 		start(SHAPE_4, SHAPE_OFF, false);
 		t.q.memory.size = 0;
-		EXPECT_NUMBER(dont_care(false, 4, fill ? 0xff : 0), 0, "4-level, no memory, record of 0x%02x", fill ? 0xff : 0);
+		EXPECT_NUMBER(dont_care(false, 4, fill ? 0xff : 0), 0, "4-level, no memory, record of 0x%02x",
+			      fill ? 0xff : 0);
 	}
 }

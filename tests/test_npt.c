@@ -28,21 +28,21 @@ static const char *kind_name(enum case_access kind)
 /* One access of the guest's (paging off) against judge(), with the flags that it leaves behind. */
 static void check_plain(const char *name, unsigned level, uint64_t entry)
 {
-	struct judged j = judge(&t, t.q.memory.value, t.q.va, BY_ACCESS, t.q.access, t.q.user, CASE_W | CASE_X | CASE_U);
+	struct judged j =
+		judge(&t, t.q.memory.value, t.q.va, BY_ACCESS, t.q.access, t.q.user, CASE_W | CASE_X | CASE_U);
 	uint64_t want[CASE_MAX_WORDS];
 
-	EXPECT(ask(&a, &t), j.outcome, "%s: %s, entry %u 0x%llx, M %u, features 0x%x, hCR4 0x%llx, hEFER 0x%llx, GMET %d, %s, user %d", name,
-	       shapes[t.second].name, level, HEX(entry), t.q.maxphyaddr, t.q.features, HEX(t.q.hcr4), HEX(t.q.hefer), t.q.gmet,
-	       kind_name(t.q.access), t.q.user);
+	EXPECT(ask(&a, &t), j.outcome,
+	       "%s: %s, entry %u 0x%llx, M %u, features 0x%x, hCR4 0x%llx, hEFER 0x%llx, GMET %d, %s, user %d", name,
+	       shapes[t.second].name, level, HEX(entry), t.q.maxphyaddr, t.q.features, HEX(t.q.hcr4), HEX(t.q.hefer),
+	       t.q.gmet, kind_name(t.q.access), t.q.user);
 	memcpy(want, t.q.memory.value, t.q.memory.count * sizeof(*want));
 	judged_flags(&t, want, &j);
 	EXPECT_MEMORY(&t, a.value, want, "%s: %s, entry %u 0x%llx", name, shapes[t.second].name, level, HEX(entry));
 }
 
-/* ---- NPT-5: known values ------------------------------------------------------------------------------------------- */
+/* ---- NPT-5: known values ----------------------------------------------------------------------------------------- */
 
-#define NPFS(code, at) ((struct outcome){ NPF, code, at })
-#define LEADS(pa) ((struct outcome){ TO, pa, 0 })
 
 /* A 4-level guest, M = 51, all entries good, on 4-level nested tables. */
 static void start_long(enum case_profile profile)
@@ -88,8 +88,10 @@ Test(npt, known_values)
 			t.q.user = user;
 			gpa = guest_gpa(&t, rows[i].guest_level);
 			second_edit(&t, gpa, rows[i].level, rows[i].set, rows[i].clear);
-			EXPECT(ask(&a, &t), NPFS(rows[i].want, gpa), "guest level %u, nested level %u: set 0x%llx, clear 0x%llx, %s, user %u",
-			       rows[i].guest_level, rows[i].level, HEX(rows[i].set), HEX(rows[i].clear), kind_name(rows[i].access), user);
+			EXPECT(ask(&a, &t), NPFS(rows[i].want, gpa),
+			       "guest level %u, nested level %u: set 0x%llx, clear 0x%llx, %s, user %u",
+			       rows[i].guest_level, rows[i].level, HEX(rows[i].set), HEX(rows[i].clear),
+			       kind_name(rows[i].access), user);
 		}
 	start_long(CASE_AMD); /* what is no reason */
 	second_edit(&t, guest_gpa(&t, 0), 1, 0, 2);
@@ -110,21 +112,21 @@ Test(npt, id_bit)
 			t.q.hcr4 |= smep ? BIT(20) : 0;
 			t.q.access = CASE_FETCH;
 			second_edit(&t, t.q.va, 1, 0, 1);
-			EXPECT(ask(&a, &t), NPFS(0x100000004 | (nxe || smep ? 0x10 : 0), t.q.va), "%s: NXE %d, SMEP %d", shapes[hosts[h]].name, nxe,
-			       smep);
+			EXPECT(ask(&a, &t), NPFS(0x100000004 | (nxe || smep ? 0x10 : 0), t.q.va), "%s: NXE %d, SMEP %d",
+			       shapes[hosts[h]].name, nxe, smep);
 			/* The guest's say nothing about it. */
 			t.q.cr4 |= BIT(20) | BIT(5);
 			t.q.efer |= BIT(11);
-			EXPECT(ask(&a, &t), NPFS(0x100000004 | (nxe || smep ? 0x10 : 0), t.q.va), "%s: NXE %d, SMEP %d; the guest has both",
-			       shapes[hosts[h]].name, nxe, smep);
+			EXPECT(ask(&a, &t), NPFS(0x100000004 | (nxe || smep ? 0x10 : 0), t.q.va),
+			       "%s: NXE %d, SMEP %d; the guest has both", shapes[hosts[h]].name, nxe, smep);
 		}
 }
 
-/* ---- NPT-1: formats -------------------------------------------------------------------------------------------------- */
+/* ---- NPT-1: formats ---------------------------------------------------------------------------------------------- */
 
 Test(npt, formats_known)
 {
-	/* An entry of a level, for a page of the leaf's size, is edited; a read meets it. features are what the CPU lacks. */
+	/* On the way to a page of leaf's level, the entry of a level gets bits. Then a read meets it. */
 	static const struct {
 		enum shape host;
 		unsigned leaf, level;
@@ -137,9 +139,11 @@ Test(npt, formats_known)
 		{ SHAPE_32, 1, 2, 0xe18, 45, 0, 0, 0, true }, { SHAPE_32, 1, 1, 0xf98, 45, 0, 0, 0, true },
 		{ SHAPE_32, 2, 2, BIT(21), 45, 0, 0, 0, false }, { SHAPE_32, 2, 2, BIT(20), 45, 0, 0, 0, true },
 		{ SHAPE_32, 2, 2, BIT(20), 36, 0, 0, 0, true },                    /* AMD: 40 bits whatever M is */
-		{ SHAPE_32, 2, 2, BIT(13), 45, CASE_PSE36, 0, 0, false }, { SHAPE_32, 2, 2, BIT(13), 45, 0, 0, 0, true },
+		{ SHAPE_32, 2, 2, BIT(13), 45, CASE_PSE36, 0, 0, false },
+		{ SHAPE_32, 2, 2, BIT(13), 45, 0, 0, 0, true },
 		{ SHAPE_32, 2, 2, BIT(12), 45, CASE_PAT, 0, 0, false }, { SHAPE_32, 2, 2, BIT(12), 45, 0, 0, 0, true },
-		{ SHAPE_32, 1, 1, BIT(7), 45, CASE_PAT, 0, 0, false }, { SHAPE_32, 1, 1, BIT(7), 45, CASE_PAT, BIT(4), 0, true },
+		{ SHAPE_32, 1, 1, BIT(7), 45, CASE_PAT, 0, 0, false },
+		{ SHAPE_32, 1, 1, BIT(7), 45, CASE_PAT, BIT(4), 0, true },
 		{ SHAPE_32, 1, 2, BIT(7), 45, 0, BIT(4), 0, true },                /* PSE = 0: bit 7 is ignored */
 		/* PAE (MODE-6, 7, 9) */
 		{ SHAPE_PAE, 1, 3, BIT(1), 45, 0, 0, 0, false }, { SHAPE_PAE, 1, 3, BIT(2), 45, 0, 0, 0, false },
@@ -149,7 +153,8 @@ Test(npt, formats_known)
 		{ SHAPE_PAE, 1, 2, BIT(52), 45, 0, 0, 0, false }, { SHAPE_PAE, 1, 1, BIT(62), 45, 0, 0, 0, false },
 		{ SHAPE_PAE, 1, 1, BIT(63), 45, 0, 0, 0, true }, { SHAPE_PAE, 1, 1, BIT(63), 45, 0, 0, BIT(11), false },
 		{ SHAPE_PAE, 2, 2, BIT(13), 45, 0, 0, 0, false }, { SHAPE_PAE, 2, 2, BIT(20), 45, 0, 0, 0, false },
-		{ SHAPE_PAE, 2, 2, BIT(12), 45, 0, BIT(4), 0, true }, { SHAPE_PAE, 2, 2, BIT(12), 45, CASE_PAT, 0, 0, false },
+		{ SHAPE_PAE, 2, 2, BIT(12), 45, 0, BIT(4), 0, true },
+		{ SHAPE_PAE, 2, 2, BIT(12), 45, CASE_PAT, 0, 0, false },
 		{ SHAPE_PAE, 1, 1, BIT(7), 45, CASE_PAT, 0, 0, false }, { SHAPE_PAE, 1, 1, BIT(7), 45, 0, 0, 0, true },
 		/* 4-level and 5-level (MODE-10, 11) */
 		{ SHAPE_4, 1, 4, BIT(7), 45, 0, 0, 0, false }, { SHAPE_4, 1, 4, BIT(8), 45, 0, 0, 0, false },
@@ -176,9 +181,9 @@ Test(npt, formats_known)
 		second_edit(&t, t.q.va, rows[i].level, rows[i].set, 0);
 		o = ask(&a, &t);
 		EXPECT_NUMBER(o.what == NPF ? o.code : o.what, rows[i].good ? TO : 0x10000000d,
-			      "%s, leaf %u, entry %u: set 0x%llx, M %u, without 0x%x, hCR4 without 0x%llx, hEFER without 0x%llx",
-			      shapes[rows[i].host].name, rows[i].leaf, rows[i].level, HEX(rows[i].set), rows[i].m, rows[i].without,
-			      HEX(rows[i].hcr4), HEX(rows[i].hefer));
+			      "%s, leaf %u, entry %u: set 0x%llx, M %u, without 0x%x, hCR4 0x%llx, hEFER 0x%llx",
+			      shapes[rows[i].host].name, rows[i].leaf, rows[i].level, HEX(rows[i].set), rows[i].m,
+			      rows[i].without, HEX(rows[i].hcr4), HEX(rows[i].hefer));
 	}
 }
 
@@ -204,7 +209,7 @@ Test(npt, formats_each_bit)
 				entry_set(&t, host, at, good ^ BIT(bit));
 				t.q.access = (enum case_access)(n / 12 % 3);
 				if (off & 8 && host == SHAPE_32 && leaf == 2)
-					continue; /* a table at a page's address: what a walk finds there is not built */
+					continue; /* a page's address where a table's should be */
 				check_plain("each bit", level, good ^ BIT(bit));
 			}
 			entry_set(&t, host, at, good);
@@ -221,7 +226,8 @@ Test(npt, pse36)
 		EXPECT(ask(&a, &t), LEADS(t.step[0].pa | BIT(bit + 19)), "PSE-36, bit %u", bit);
 		t.q.knobs = CASE_PSE36_BY_M; /* AMD bounds it by M = 36 too */
 		t.q.maxphyaddr = 36;
-		EXPECT(ask(&a, &t), (bit < 17 ? LEADS(t.step[0].pa | BIT(bit + 19)) : NPFS(0x10000000d, t.q.va)), "PSE-36 by M = 36, bit %u", bit);
+		EXPECT(ask(&a, &t), (bit < 17 ? LEADS(t.step[0].pa | BIT(bit + 19)) : NPFS(0x10000000d, t.q.va)),
+		       "PSE-36 by M = 36, bit %u", bit);
 	}
 }
 
@@ -234,7 +240,8 @@ Test(npt, pdpte_bit8)
 		start_plain(45, n & 4 ? SHAPE_5 : SHAPE_4, page ? 3 : 1);
 		t.q.knobs = knob ? CASE_PDPTE_BIT8 : 0;
 		second_edit(&t, t.q.va, 3, BIT(8), 0);
-		EXPECT(ask(&a, &t), (knob && !page ? NPFS(0x10000000d, t.q.va) : LEADS(t.step[0].pa)), "PDPTE bit 8: knob %d, page %d", knob, page);
+		EXPECT(ask(&a, &t), (knob && !page ? NPFS(0x10000000d, t.q.va) : LEADS(t.step[0].pa)),
+		       "PDPTE bit 8: knob %d, page %d", knob, page);
 	}
 }
 
@@ -247,7 +254,8 @@ Test(npt, root)
 		uint64_t set;
 		enum what what; /* NPF: it is another root, which is empty */
 	} rows[] = {
-		{ SHAPE_4, 45, 0xfff, TO }, { SHAPE_5, 45, 0xfff, TO }, { SHAPE_32, 45, 0xfff, TO }, { SHAPE_PAE, 45, 0x1f, TO },
+		{ SHAPE_4, 45, 0xfff, TO }, { SHAPE_5, 45, 0xfff, TO }, { SHAPE_32, 45, 0xfff, TO },
+		{ SHAPE_PAE, 45, 0x1f, TO },
 		{ SHAPE_PAE, 45, 0x20, NPF }, { SHAPE_PAE, 45, 0x800, NPF },
 		{ SHAPE_4, 45, BIT(44), NPF }, { SHAPE_4, 45, BIT(45), BAD_STATE }, { SHAPE_5, 45, BIT(63), BAD_STATE },
 		{ SHAPE_4, 52, BIT(51), NPF }, { SHAPE_5, 52, BIT(52), BAD_STATE },
@@ -257,7 +265,8 @@ Test(npt, root)
 	for (size_t i = 0; i < COUNT(rows); i++) {
 		start_plain(rows[i].m, rows[i].host, 1);
 		t.q.ncr3 |= rows[i].set;
-		EXPECT_NUMBER(ask(&a, &t).what, rows[i].what, "%s: nCR3 0x%llx, M %u", shapes[rows[i].host].name, HEX(t.q.ncr3), rows[i].m);
+		EXPECT_NUMBER(ask(&a, &t).what, rows[i].what, "%s: nCR3 0x%llx, M %u", shapes[rows[i].host].name,
+			      HEX(t.q.ncr3), rows[i].m);
 	}
 }
 
@@ -270,8 +279,8 @@ Test(npt, high_addresses)
 		for (int bit = width[hosts[h]] - 1; bit < 64; bit++) {
 			start_plain(52, hosts[h], 1);
 			t.q.va ^= BIT(bit);
-			EXPECT(ask(&a, &t), (bit >= width[hosts[h]] ? LEADS(t.step[0].pa) : NPFS(0x100000004, t.q.va)), "%s: bit %d",
-			       shapes[hosts[h]].name, bit);
+			EXPECT(ask(&a, &t), (bit >= width[hosts[h]] ? LEADS(t.step[0].pa) : NPFS(0x100000004, t.q.va)),
+			       "%s: bit %d", shapes[hosts[h]].name, bit);
 		}
 }
 
@@ -279,7 +288,8 @@ Test(npt, high_addresses)
 Test(npt, bad_hosts)
 {
 	static const struct { uint64_t cr0, cr4, efer; bool good; unsigned without; } rows[] = {
-		{ 0x80000001, 0x20, 0xd00, true, 0 }, { 0x80000001, 0x1020, 0xd00, true, 0 }, { 0x80000001, 0x20, 0x800, true, 0 },
+		{ 0x80000001, 0x20, 0xd00, true, 0 }, { 0x80000001, 0x1020, 0xd00, true, 0 },
+		{ 0x80000001, 0x20, 0x800, true, 0 },
 		{ 0x80000001, 0, 0, true, 0 },
 		{ 0x00000001, 0x20, 0x100, false, 0 },             /* no paging at all */
 		{ 0x00000001, 0, 0, false, 0 }, { 0x80000000, 0, 0, false, 0 },
@@ -295,7 +305,8 @@ Test(npt, bad_hosts)
 		start_plain(45, SHAPE_4, 1);
 		t.q.features &= ~rows[i].without;
 		t.q.hcr0 = rows[i].cr0, t.q.hcr4 = rows[i].cr4, t.q.hefer = rows[i].efer;
-		EXPECT_NUMBER(ask(&a, &t).what != BAD_STATE, rows[i].good, "hCR0 0x%llx, hCR4 0x%llx, hEFER 0x%llx, without 0x%x", HEX(rows[i].cr0),
+		EXPECT_NUMBER(ask(&a, &t).what != BAD_STATE, rows[i].good,
+			      "hCR0 0x%llx, hCR4 0x%llx, hEFER 0x%llx, without 0x%x", HEX(rows[i].cr0),
 			      HEX(rows[i].cr4), HEX(rows[i].efer), rows[i].without);
 	}
 }
@@ -312,7 +323,8 @@ Test(npt, guest_registers_play_no_part)
 				struct outcome want;
 
 				/* KVM's profile for PAE guests: MODE-8 has a test of its own. */
-				tables_start(&t, guests[g] == SHAPE_PAE ? CASE_KVM_AMD : CASE_AMD, 51, guests[g], hosts[h], false);
+				tables_start(&t, guests[g] == SHAPE_PAE ? CASE_KVM_AMD : CASE_AMD, 51, guests[g],
+					     hosts[h], false);
 				tables_guest(&t, 0x23456789, 1, false);
 				t.q.efer = (t.q.efer & ~BIT(11)) | (guest_nxe ? BIT(11) : 0);
 				t.q.hefer = (t.q.hefer & ~BIT(11)) | (host_nxe ? BIT(11) : 0);
@@ -326,18 +338,17 @@ Test(npt, guest_registers_play_no_part)
 				}
 				if (guests[g] == SHAPE_PAE)
 					want.at &= ~(uint64_t)0xfff;
-				EXPECT(ask(&a, &t), want, "guest %s, NXE %d; host %s, NXE %d", shapes[guests[g]].name, guest_nxe, shapes[hosts[h]].name,
-				       host_nxe);
-				EXPECT_NUMBER(a.run.walk.nested.max_level, shapes[hosts[h]].levels, "guest %s on %s: depth", shapes[guests[g]].name,
-					      shapes[hosts[h]].name);
+				EXPECT(ask(&a, &t), want, "%s, NXE %d and %d", t.name, guest_nxe, host_nxe);
+				EXPECT_NUMBER(a.run.walk.nested.max_level, shapes[hosts[h]].levels, "%s: depth",
+					      t.name);
 			}
 }
 
-/* ---- NPT-2, NPT-4, NPT-7: rights ---------------------------------------------------------------------------------------- */
+/* ---- NPT-2, NPT-4, NPT-7: rights --------------------------------------------------------------------------------- */
 
 /*
- * All rights of three levels (two of 32-bit and PAE tables, whose PDPTE has none) for each access, with and without GMET,
- * in each format, against a predicate.
+ * All rights of three levels (two of 32-bit and PAE tables, whose PDPTE has none) for each access, with and without
+ * GMET, in each format, against a predicate.
  */
 static void check_rights(bool gmet)
 {
@@ -362,30 +373,32 @@ static void check_rights(bool gmet)
 				if (hosts[h] == SHAPE_32)
 					p |= 4; /* no NX */
 				all &= p;
-				case_store(&t.q.memory, a.value, at[l], shapes[hosts[h]].size, good[l] | 1 | (p & 3) << 1 | (p & 4 ? 0 : BIT(63)));
+				case_store(&t.q.memory, a.value, at[l], shapes[hosts[h]].size,
+					   good[l] | 1 | (p & 3) << 1 | (p & 4 ? 0 : BIT(63)));
 			}
 			for (unsigned access = 0; access < 16; access++) {
-				bool write = access % 4 == 1, fetch = access % 4 == 2, table = access % 4 == 3, user = access & 4, ac = access & 8;
+				bool table = access % 4 == 3, write = access % 4 == 1 || table, fetch = access % 4 == 2;
+				bool user = access & 4 || table; /* NPT-2: a table's is a user's write */
 				bool writable = all & 1, us = all & 2, x = all & 4, ok;
-				uint64_t code = 1u | (write || table ? 2 : 0) | (user || table || !gmet ? 4 : 0) | (fetch ? 0x10 : 0);
+				uint64_t code = 1u | (write ? 2 : 0) | (user || !gmet ? 4 : 0);
 				struct outcome o;
 
-				if (table)
-					write = user = true; /* NPT-2 */
 				if (gmet) /* NPT-7 */
 					ok = (!write || writable) && (!fetch || (x && (user || !us)));
 				else
 					ok = us && (!write || writable) && (!fetch || x);
-				if (hosts[h] == SHAPE_32)
-					code &= ~(uint64_t)0x10; /* hNXE and hSMEP are off */
-				w->rflags = ac ? BIT(18) : 0; /* no part either */
-				o = outcome_of(pagewalk_translate(w, t.q.va, (write ? PAGEWALK_ACCESS_WRITE : 0) | (fetch ? PAGEWALK_ACCESS_FETCH : 0) |
-						(user ? PAGEWALK_ACCESS_USER : 0) |
-						(table ? PAGEWALK_PFERR_GUEST_PAGE : PAGEWALK_PFERR_GUEST_FINAL), &a.run.walk), &a.run.walk);
+				if (fetch && hosts[h] != SHAPE_32)
+					code |= 0x10; /* hNXE */
+				w->rflags = access & 8 ? BIT(18) : 0; /* AC: no part either */
+				o = ask_walker(&a, w, t.q.va, access_bits(write, fetch, user) |
+					       (table ? PAGEWALK_PFERR_GUEST_PAGE : PAGEWALK_PFERR_GUEST_FINAL));
 				EXPECT(o, (ok ? LEADS(t.step[0].pa) : NPFS(code | (table ? BIT(33) : BIT(32)), t.q.va)),
-				       "%s: levels' XUW 0%03o, GMET %d, access %u", shapes[hosts[h]].name, n, gmet, access);
+				       "%s: levels' XUW 0%03o, GMET %d, access %u", shapes[hosts[h]].name, n, gmet,
+				       access);
 				if (o.what == NPF)
-					EXPECT_NUMBER(a.run.walk.fault.rule, gmet && fetch ? PAGEWALK_RULE(NPT, 7) : PAGEWALK_RULE(NPT, 4), "the rule");
+					EXPECT_NUMBER(a.run.walk.fault.rule,
+						      gmet && fetch ? PAGEWALK_RULE(NPT, 7) : PAGEWALK_RULE(NPT, 4),
+						      "the rule");
 			}
 		}
 	}
@@ -409,25 +422,23 @@ Test(npt, permission_fault)
 		t.q.gmet = gmet;
 		cr_assert_eq(asked_open(&a, &t.q, 0), PAGEWALK_OK, "the walkers are refused");
 		for (unsigned n = 0; n < 16 * 16; n++) {
-			bool write = n & 1, user = n & 2, ac = n & 4, fetch = n & 8, x = n & 0x10, w = n & 0x20, us = n & 0x40, ok;
+			bool write = n & 1, user = n & 2, fetch = n & 8, x = n & 0x10, w = n & 0x20, us = n & 0x40, ok;
 
 			if (write && fetch)
 				continue; /* no such access */
-			if (!gmet && !user)
-				continue; /* NPT-2: no such access either */
 			if (gmet)
 				ok = fetch ? x && (user || !us) : !write || w;
 			else
-				ok = us && (fetch ? x : !write || w);
-			a.run.second.walk.rflags = ac ? BIT(18) : 0;
-			EXPECT_NUMBER(pagewalk_permission_fault(&a.run.second.walk, n >> 4, 0, (write ? PAGEWALK_ACCESS_WRITE : 0) |
-					(user ? PAGEWALK_ACCESS_USER : 0) | (fetch ? PAGEWALK_ACCESS_FETCH : 0)) == 0, ok,
-				      "rights 0x%x, W %d, U %d, AC %d, F %d, GMET %u", n >> 4, write, user, ac, fetch, gmet);
+				ok = us && (fetch ? x : !write || w); /* NPT-2: a user's in any case */
+			a.run.second.walk.rflags = n & 4 ? BIT(18) : 0; /* AC */
+			EXPECT_NUMBER(pagewalk_permission_fault(&a.run.second.walk, n >> 4, 0,
+								access_bits(write, fetch, user)) == 0,
+				      ok, "rights 0x%x, access 0x%x, GMET %u", n >> 4, n & 15, gmet);
 		}
 	}
 }
 
-/* hCR0.WP, hCR4.SMEP, SMAP and PKE: on or off, the same rights (NPT-4). EFER.NXE of the host is on, so the code is the same too. */
+/* hCR0.WP, hCR4.SMEP, SMAP and PKE: on or off, the same rights (NPT-4); and the same code, as hEFER.NXE is on. */
 Test(npt, host_protections_play_no_part)
 {
 	for (unsigned n = 0; n < 16 * 16 * 6; n++) {
@@ -442,9 +453,10 @@ Test(npt, host_protections_play_no_part)
 		plain = ask(&a, &t);
 		t.q.hcr0 |= n & 1 ? BIT(16) : 0;
 		t.q.hcr4 |= (n & 2 ? BIT(20) : 0) | (n & 4 ? BIT(21) : 0) | (n & 8 ? BIT(22) : 0);
-		EXPECT(ask(&a, &t), plain, "%s: hCR0 0x%llx, hCR4 0x%llx, entry 0x%x, kind %d, user %d", shapes[t.second].name, HEX(t.q.hcr0),
-		       HEX(t.q.hcr4), p, (int)t.q.access, t.q.user);
-		EXPECT_NUMBER(plain.what == TO, (p & 2) && (t.q.access == CASE_WRITE ? p & 1 : t.q.access == CASE_READ || p & 4) ? 1 : 0,
+		EXPECT(ask(&a, &t), plain, "%s: hCR0 0x%llx, hCR4 0x%llx, entry 0x%x, kind %d, user %d",
+		       shapes[t.second].name, HEX(t.q.hcr0), HEX(t.q.hcr4), p, (int)t.q.access, t.q.user);
+		EXPECT_NUMBER(plain.what == TO,
+			      (p & 2) && (t.q.access == CASE_WRITE ? p & 1 : t.q.access == CASE_READ || p & 4) ? 1 : 0,
 			      "entry 0x%x, kind %d", p, (int)t.q.access);
 	}
 }
@@ -457,10 +469,11 @@ Test(npt, no_keys)
 	t.q.hcr4 |= BIT(22);
 	cr_assert_eq(asked_open(&a, &t.q, 0), PAGEWALK_OK, "the walkers are refused");
 	a.run.second.walk.pkru = ~(uint32_t)0;
-	EXPECT_NUMBER(pagewalk_translate(&a.run.guest.walk, t.q.va, PAGEWALK_ACCESS_WRITE, &a.run.walk), PAGEWALK_OK, "key 15");
+	EXPECT_NUMBER(pagewalk_translate(&a.run.guest.walk, t.q.va, PAGEWALK_ACCESS_WRITE, &a.run.walk), PAGEWALK_OK,
+		      "key 15");
 }
 
-/* GMET: tables are still a user's writes; the access itself has its own privilege, which is the guest's CPL, in the code too. */
+/* GMET: tables are a user's writes as ever; the access itself has the guest's own privilege, in the code too. */
 Test(npt, gmet_known)
 {
 	static const struct {
@@ -475,7 +488,8 @@ Test(npt, gmet_known)
 		{ 0, 0, 1, CASE_READ, true, true, 0x100000000 },         /* implicit: the system's own */
 		{ 0, 0, 0, CASE_FETCH, false, false, 0x100000011 }, { 0, 0, 0, CASE_FETCH, true, false, 0 },
 		{ 0, 0, 4, CASE_FETCH, false, false, 0 }, { 0, 0, 4, CASE_FETCH, true, false, 0 },
-		{ 0, BIT(63), 4, CASE_FETCH, false, false, 0x100000011 }, { 0, BIT(63), 4, CASE_FETCH, true, false, 0x100000015 },
+		{ 0, BIT(63), 4, CASE_FETCH, false, false, 0x100000011 },
+		{ 0, BIT(63), 4, CASE_FETCH, true, false, 0x100000015 },
 		{ 0, 0, 4, CASE_READ, true, false, 0 }, { 0, 0, 4, CASE_WRITE, false, false, 0 },
 		{ 0, 0, 6, CASE_WRITE, false, false, 0x100000003 }, { 0, 0, 2, CASE_WRITE, true, false, 0x100000007 },
 		{ 0, BIT(51), 0, CASE_FETCH, false, false, 0x100000019 },
@@ -493,15 +507,17 @@ Test(npt, gmet_known)
 		t.q.user = rows[i].user;
 		t.q.implicit = rows[i].implicit;
 		second_edit(&t, guest_gpa(&t, rows[i].guest_level), 1, rows[i].set, rows[i].clear);
-		want = rows[i].want ? NPFS(rows[i].want, guest_gpa(&t, rows[i].want >> 33 ? rows[i].guest_level : 0)) : LEADS(t.step[4].pa);
-		EXPECT(ask(&a, &t), want, "GMET: guest level %u, set 0x%llx, clear 0x%llx, %s, user %d, implicit %d", rows[i].guest_level,
-		       HEX(rows[i].set), HEX(rows[i].clear), kind_name(rows[i].access), rows[i].user, rows[i].implicit);
+		want = rows[i].want ? NPFS(rows[i].want, guest_gpa(&t, rows[i].want >> 33 ? rows[i].guest_level : 0)) :
+				      LEADS(t.step[4].pa);
+		EXPECT(ask(&a, &t), want, "GMET: guest level %u, set 0x%llx, clear 0x%llx, %s, user %d, implicit %d",
+		       rows[i].guest_level, HEX(rows[i].set), HEX(rows[i].clear), kind_name(rows[i].access),
+		       rows[i].user, rows[i].implicit);
 	}
 }
 
-/* ---- NPT-2: flags ---------------------------------------------------------------------------------------------------------- */
+/* ---- NPT-2: flags ------------------------------------------------------------------------------------------------ */
 
-/* A and D of the nested tables: of a guest's table A and D, of the access what it does itself. PAE's PDPTEs have none (AD-3). */
+/* The nested entries get A; leaves D too, for a guest's table or a write. PAE's PDPTEs have no flags (AD-3). */
 Test(npt, accessed_dirty)
 {
 	for (size_t h = 0; h < COUNT(hosts); h++)
@@ -517,21 +533,25 @@ Test(npt, accessed_dirty)
 
 				for (unsigned level = 1; level <= shapes[hosts[h]].levels; level++)
 					if (hosts[h] != SHAPE_PAE || level < 3)
-						flag_entry(&t, want, hosts[h], second_at(&t, t.step[i].gpa, level), level == 1 && written ? 0x60 : 0x20);
+						flag_entry(&t, want, hosts[h], second_at(&t, t.step[i].gpa, level),
+							   level == 1 && written ? 0x60 : 0x20);
 				if (t.step[i].level)
-					flag_entry(&t, want, SHAPE_32, t.step[i].pa, t.step[i].level == 1 && access == CASE_WRITE ? 0x60 : 0x20);
+					flag_entry(&t, want, SHAPE_32, t.step[i].pa,
+						   t.step[i].level == 1 && access == CASE_WRITE ? 0x60 : 0x20);
 			}
-			EXPECT(ask(&a, &t), LEADS(t.step[2].pa), "%s, %s", shapes[hosts[h]].name, kind_name(t.q.access));
+			EXPECT(ask(&a, &t), LEADS(t.step[2].pa), "%s, %s", shapes[hosts[h]].name,
+			       kind_name(t.q.access));
 			EXPECT_MEMORY(&t, a.value, want, "%s, %s", shapes[hosts[h]].name, kind_name(t.q.access));
-			EXPECT_NUMBER(a.run.reads, 2 * (shapes[hosts[h]].levels + 1) + shapes[hosts[h]].levels, "%s: reads", shapes[hosts[h]].name);
+			EXPECT_NUMBER(a.run.reads, 2 * (shapes[hosts[h]].levels + 1) + shapes[hosts[h]].levels,
+				      "%s: reads", shapes[hosts[h]].name);
 		}
 }
 
-/* ---- NPT-6: order ------------------------------------------------------------------------------------------------------------ */
+/* ---- NPT-6: order ------------------------------------------------------------------------------------------------ */
 
 Test(npt, order)
 {
-	/* The guest's entry of a level is edited, and the nested leaf for another step; which of them shows? A user's write. */
+	/* The guest's entry of a level is edited, and the nested leaf for a level; which of them stops a write? */
 	static const struct {
 		unsigned guest_level;
 		uint64_t guest_set, guest_clear;
@@ -540,8 +560,9 @@ Test(npt, order)
 		struct outcome want; /* PF: at the address; NPF: at the step's GPA */
 		uint64_t accessed;   /* guest levels that have A when it is set as walked: bit n = level n */
 	} rows[] = {
-		{ 4, 0, 1, 3, 0, 1, { PF, 6, 0 }, 0 },                         /* guest's P before the next table's nested fault */
-		{ 3, 0, 1, 3, 0, 1, { NPF, 0x200000006, 0 }, 0x10 },           /* the table that can't be reached is not looked at */
+		{ 4, 0, 1, 3, 0, 1, { PF, 6, 0 }, 0 }, /* guest's P before the next table's nested fault */
+		/* the table that can't be reached is not looked at */
+		{ 3, 0, 1, 3, 0, 1, { NPF, 0x200000006, 0 }, 0x10 },
 		{ 3, BIT(51), 0, 3, 0, 2, { NPF, 0x200000007, 0 }, 0x10 },
 		{ 3, BIT(51), 0, 2, 0, 2, { PF, 0xf, 0 }, 0x10 },              /* guest's RSVD before the next table */
 		{ 4, 0, 2, 1, BIT(51), 0, { NPF, 0x20000000f, 0 }, 0x1c },     /* guest's rights after the last table */
@@ -561,17 +582,19 @@ Test(npt, order)
 			t.q.access = CASE_WRITE;
 			t.q.knobs = as_walked ? CASE_AD_AS_WALKED : 0;
 			want.at = want.what == PF ? t.q.va : guest_gpa(&t, rows[i].nested_step);
-			second_edit(&t, guest_gpa(&t, rows[i].nested_step), 1, rows[i].nested_set, rows[i].nested_clear);
+			second_edit(&t, guest_gpa(&t, rows[i].nested_step), 1, rows[i].nested_set,
+				    rows[i].nested_clear);
 			tables_edit(&t, rows[i].guest_level, rows[i].guest_set, rows[i].guest_clear);
 			EXPECT(ask(&a, &t), want, "order, row %u", (unsigned)i);
 			for (unsigned level = 1; level <= 4; level++) /* NPT-6: A set as walked; never D */
 				EXPECT_NUMBER(entry_get(&t, a.value, SHAPE_4, t.step[4 - level].pa) & 0x60,
-					      as_walked && rows[i].accessed >> level & 1 ? 0x20 : 0, "order, row %u, as walked %u, flags of level %u",
-					      (unsigned)i, as_walked, level);
+					      as_walked && rows[i].accessed >> level & 1 ? 0x20 : 0,
+					      "order, row %u, as walked %u, flags of level %u", (unsigned)i, as_walked,
+					      level);
 		}
 }
 
-/* ---- MODE-8: a PAE guest's PDPTEs ---------------------------------------------------------------------------------------------- */
+/* ---- MODE-8: a PAE guest's PDPTEs -------------------------------------------------------------------------------- */
 
 /* A PAE guest on hardware: CR3's table is read at every walk, through the second stage, like any other. */
 Test(npt, mode_8_pdptes_are_memory)
@@ -611,12 +634,12 @@ Test(npt, mode_8_pdptes_are_memory)
 		}
 }
 
-/* ---- KVM ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- KVM --------------------------------------------------------------------------------------------------------- */
 
 #define KVM PAGEWALK_QUIRKS_KVM
 
-static void check_quirk(const char *name, uint64_t quirk, struct outcome hw, struct outcome hw_quirk, struct outcome kvm_not,
-			struct outcome kvm)
+static void check_quirk(const char *name, uint64_t quirk, struct outcome hw, struct outcome hw_quirk,
+			struct outcome kvm_not, struct outcome kvm)
 {
 	EXPECT(ask_with(&a, &t.q, 0), hw, "%s: hardware", name);
 	EXPECT(ask_with(&a, &t.q, quirk), hw_quirk, "%s: hardware with the quirk", name);
@@ -634,8 +657,8 @@ Test(npt, kvm_1_id)
 	t.q.hefer |= BIT(11);
 	t.q.access = CASE_FETCH;
 	second_edit(&t, t.q.va, 1, 0, 1);
-	check_quirk("1", PAGEWALK_QUIRK_KVM_ID, NPFS(0x100000014, t.q.va), NPFS(0x100000014, t.q.va), NPFS(0x100000014, t.q.va & ~(uint64_t)0xfff),
-		    NPFS(0x100000014, t.q.va & ~(uint64_t)0xfff));
+	check_quirk("1", PAGEWALK_QUIRK_KVM_ID, NPFS(0x100000014, t.q.va), NPFS(0x100000014, t.q.va),
+		    NPFS(0x100000014, t.q.va & ~(uint64_t)0xfff), NPFS(0x100000014, t.q.va & ~(uint64_t)0xfff));
 }
 
 Test(npt, kvm_2_pse36)
@@ -650,7 +673,8 @@ Test(npt, kvm_2_pse36)
 			to = LEADS(t.step[0].pa | BIT(bit + 19));
 			no = NPFS(0x10000000d, t.q.va);
 			kvm_no = NPFS(0x10000000d, t.q.va & ~(uint64_t)0xfff);
-			check_quirk("2", PAGEWALK_QUIRK_KVM_PSE36, has ? to : no, bit < 17 ? to : no, has ? to : kvm_no, bit < 17 ? to : kvm_no);
+			check_quirk("2", PAGEWALK_QUIRK_KVM_PSE36, has ? to : no, bit < 17 ? to : no, has ? to : kvm_no,
+				    bit < 17 ? to : kvm_no);
 		}
 }
 
@@ -661,20 +685,25 @@ Test(npt, kvm_4_page_base)
 	start_long(CASE_AMD);
 	gpa = guest_gpa(&t, 0);
 	second_edit(&t, gpa, 1, 0, 1);
-	check_quirk("4", PAGEWALK_QUIRK_KVM_PAGE_BASE, NPFS(0x100000004, gpa), NPFS(0x100000004, gpa & ~(uint64_t)0xfff), NPFS(0x100000004, gpa),
+	check_quirk("4", PAGEWALK_QUIRK_KVM_PAGE_BASE, NPFS(0x100000004, gpa),
+		    NPFS(0x100000004, gpa & ~(uint64_t)0xfff), NPFS(0x100000004, gpa),
 		    NPFS(0x100000004, gpa & ~(uint64_t)0xfff));
 	start_long(CASE_AMD);
 	gpa = guest_gpa(&t, 3);
 	second_edit(&t, gpa, 2, BIT(51), 0);
-	check_quirk("4, table", PAGEWALK_QUIRK_KVM_PAGE_BASE, NPFS(0x20000000f, gpa), NPFS(0x20000000f, gpa & ~(uint64_t)0xfff),
-		    NPFS(0x20000000f, gpa), NPFS(0x20000000f, gpa & ~(uint64_t)0xfff));
+	check_quirk("4, table", PAGEWALK_QUIRK_KVM_PAGE_BASE, NPFS(0x20000000f, gpa),
+		    NPFS(0x20000000f, gpa & ~(uint64_t)0xfff), NPFS(0x20000000f, gpa),
+		    NPFS(0x20000000f, gpa & ~(uint64_t)0xfff));
 }
 
 Test(npt, kvm_7_no_memory)
 {
 	for (unsigned level = 2; level <= 4; level++)
 		for (int access = CASE_READ; access <= CASE_FETCH; access++) {
-			uint64_t code = 0x100000004 | (access == CASE_WRITE ? 2 : access == CASE_FETCH ? 0x10 : 0), page;
+			uint64_t code = 0x100000004 | (access == CASE_WRITE ? 2 :
+						       access == CASE_FETCH ? 0x10 :
+									      0),
+				 page;
 			struct outcome nothing;
 
 			start_plain(45, SHAPE_4, 1);
@@ -683,7 +712,8 @@ Test(npt, kvm_7_no_memory)
 			page = t.q.va & ~(uint64_t)0xfff;
 			second_edit(&t, t.q.va, level, BIT(43), 0);
 			nothing = (struct outcome){ NO_MEMORY, 0, second_at(&t, t.q.va, level - 1) };
-			check_quirk("7", PAGEWALK_QUIRK_KVM_NOT_PRESENT, nothing, NPFS(code, t.q.va), nothing, NPFS(code, page));
+			check_quirk("7", PAGEWALK_QUIRK_KVM_NOT_PRESENT, nothing, NPFS(code, t.q.va), nothing,
+				    NPFS(code, page));
 		}
 }
 
@@ -697,8 +727,10 @@ Test(npt, kvm_8_exit_info)
 		gpa = guest_gpa(&t, level);
 		second_edit(&t, gpa, 1, 0, 6);
 		t.q.access = CASE_FETCH;
-		check_quirk("8", PAGEWALK_QUIRK_KVM_EXIT_INFO, NPFS(level ? 0x200000007 : 0x100000015, gpa), NPFS(level ? 0x200000007 : 0x100000015, gpa),
-			    NPFS(level ? 0x200000007 : 0x100000015, gpa & ~(uint64_t)0xfff), NPFS(level ? 0x200000007 : 0x100000015, gpa & ~(uint64_t)0xfff));
+		check_quirk("8", PAGEWALK_QUIRK_KVM_EXIT_INFO, NPFS(level ? 0x200000007 : 0x100000015, gpa),
+			    NPFS(level ? 0x200000007 : 0x100000015, gpa),
+			    NPFS(level ? 0x200000007 : 0x100000015, gpa & ~(uint64_t)0xfff),
+			    NPFS(level ? 0x200000007 : 0x100000015, gpa & ~(uint64_t)0xfff));
 	}
 }
 
@@ -716,7 +748,8 @@ Test(npt, kvm_9_user)
 			t.q.user = user;
 			tables_edit(&t, 1, 0, supervisor_page ? 4 : 0);
 			EXPECT_NUMBER(ask_with(&a, &t.q, kvm ? KVM : 0).what, TO, "9: user %d, GMET %d", user, gmet);
-			EXPECT_NUMBER((a.run.walk.nested.access & PAGEWALK_ACCESS_USER) != 0, user || !gmet, "9: user %d, GMET %d, nested.access", user, gmet);
+			EXPECT_NUMBER((a.run.walk.nested.access & PAGEWALK_ACCESS_USER) != 0, user || !gmet,
+				      "9: user %d, GMET %d, nested.access", user, gmet);
 		}
 }
 
@@ -782,7 +815,8 @@ Test(npt, kvm_11_pae_guest)
 	tables_start(&t, CASE_KVM_AMD, 51, SHAPE_PAE, SHAPE_4, false);
 	tables_guest(&t, 0x23456789, 1, true);
 	EXPECT(ask(&a, &t), LEADS(t.step[3].pa), "load and walk");
-	EXPECT_NUMBER(entry_get(&t, a.value, SHAPE_4, second_at(&t, guest_gpa(&t, 3), 1)) & 0x60, 0x60, "the load writes");
+	EXPECT_NUMBER(entry_get(&t, a.value, SHAPE_4, second_at(&t, guest_gpa(&t, 3), 1)) & 0x60, 0x60,
+		      "the load writes");
 	t.q.has_pdpte = true; /* registers, and then memory says otherwise */
 	t.q.pdpte[0] = entry_now(&t, SHAPE_PAE, t.step[0].pa);
 	tables_edit(&t, 3, 0, ~(uint64_t)0);

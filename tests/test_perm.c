@@ -183,7 +183,7 @@ Test(perm, entries_without_rights)
 			table_question(&q, 3);
 			set_access(access | (user ? USER : 0));
 			table_path(&q, 1, P | W | U);
-			cr_expect_eq(table_get(&q, q.memory.value, 3) & (W | U | XD), 0, "table_get");
+			cr_expect_eq(table_get(&q, q.memory.value, 3) & (W | U | XD), 0, "PDPTE");
 			want_page(&q, &want, TABLE_PAGE | 0x678, 12, CASE_R | CASE_W | CASE_U | CASE_X);
 			want_accessed(&q, &want, 1);
 			table_check(&q, &want, &differ);
@@ -274,9 +274,9 @@ Test(perm, all_accesses_to_cached_rights)
 		for (unsigned i = 0; i < 256 * COUNT(cpus); i++) {
 			struct machine m = machine_of(levels, i & 255);
 			set_machine(&m);
-			cr_assert_eq(library_open(&run, &q, q.memory.value), PAGEWALK_OK, "library_open");
+			cr_assert_eq(library_open(&run, &q, q.memory.value), PAGEWALK_OK, "open");
 			struct pagewalk_regs regs = { q.cr0, q.cr4, q.efer, false };
-			cr_assert_eq(pagewalk_init(&run.guest.walk, &cpus[i >> 8], &regs), PAGEWALK_OK, "pagewalk_init");
+			cr_assert_eq(pagewalk_init(&run.guest.walk, &cpus[i >> 8], &regs), PAGEWALK_OK, "init");
 			for (unsigned access = 0; access < 16; access++)
 				for (unsigned rights = 0; rights < 16 && (access & 3) != 3; rights++) {
 					unsigned number = (i + access + rights) & 15;
@@ -309,11 +309,12 @@ Test(perm, paging_off_permits_everything)
 	table_question(&q, 0);
 	q.cr0 |= CR0_WP;
 	q.cr4 = CR4_SMEP | CR4_SMAP | CR4_PKE;
-	cr_assert_eq(library_open(&run, &q, q.memory.value), PAGEWALK_OK, "library_open");
+	cr_assert_eq(library_open(&run, &q, q.memory.value), PAGEWALK_OK, "open");
 	run.guest.walk.pkru = 0xffffffff;
 	for (unsigned access = 0; access < 16; access++)
 		for (unsigned rights = 0; rights < 16; rights++)
-			cr_expect_eq(pagewalk_permission_fault(&run.guest.walk, rights, 3, access_of(access)), 0, "pagewalk_permission_fault");
+			cr_expect_eq(pagewalk_permission_fault(&run.guest.walk, rights, 3, access_of(access)), 0,
+				     "permission");
 }
 
 /* The rights of a level in a number of 0 ... 7: what it takes away. */
@@ -336,7 +337,7 @@ static void check_walks(unsigned levels, unsigned every, unsigned *differ, bool 
 		q.efer = (q.efer & ~EFER_NXE) | (m.nxe ? EFER_NXE : 0);
 		q.rflags = 2 | (m.ac ? RFLAGS_AC : 0);
 		q.pkru = (uint64_t)m.key << 2 * 9;
-		cr_assert_eq(library_open(&run, &q, q.memory.value), PAGEWALK_OK, "library_open");
+		cr_assert_eq(library_open(&run, &q, q.memory.value), PAGEWALK_OK, "open");
 		for (unsigned access = 0; access < 16; access++) {
 			if ((access & 3) == 3)
 				continue;
@@ -459,20 +460,20 @@ Test(perm, live_registers)
 	table_question(&q, 4);
 	q.cr4 |= CR4_PKE | CR4_SMAP;
 	table_path(&q, 1, P | W | U);
-	cr_assert_eq(library_open(&run, &q, q.memory.value), PAGEWALK_OK, "library_open");
-	cr_expect_eq(pagewalk_translate(w, q.va, PAGEWALK_ACCESS_USER, &walk), PAGEWALK_OK, "pagewalk_translate");
+	cr_assert_eq(library_open(&run, &q, q.memory.value), PAGEWALK_OK, "open");
+	cr_expect_eq(pagewalk_translate(w, q.va, PAGEWALK_ACCESS_USER, &walk), PAGEWALK_OK, "walk");
 	w->pkru = 1;
 	cr_expect(pagewalk_translate(w, q.va, PAGEWALK_ACCESS_USER, &walk) == PAGEWALK_FAULT &&
-		  walk.fault.error_code == 0x25, "pagewalk_translate");
+		  walk.fault.error_code == 0x25, "walk");
 	w->pkru = 4;
-	cr_expect_eq(pagewalk_translate(w, q.va, PAGEWALK_ACCESS_USER, &walk), PAGEWALK_OK, "pagewalk_translate");
+	cr_expect_eq(pagewalk_translate(w, q.va, PAGEWALK_ACCESS_USER, &walk), PAGEWALK_OK, "walk");
 	cr_expect(pagewalk_translate(w, q.va, PAGEWALK_ACCESS_READ, &walk) == PAGEWALK_FAULT &&
-		  walk.fault.error_code == 1, "pagewalk_translate");
+		  walk.fault.error_code == 1, "walk");
 	w->rflags = RFLAGS_AC;
-	cr_expect_eq(pagewalk_translate(w, q.va, PAGEWALK_ACCESS_READ, &walk), PAGEWALK_OK, "pagewalk_translate");
+	cr_expect_eq(pagewalk_translate(w, q.va, PAGEWALK_ACCESS_READ, &walk), PAGEWALK_OK, "walk");
 	w->rflags = ~RFLAGS_AC;
 	cr_expect(pagewalk_translate(w, q.va, PAGEWALK_ACCESS_READ, &walk) == PAGEWALK_FAULT &&
-		  walk.fault.error_code == 1, "pagewalk_translate");
+		  walk.fault.error_code == 1, "walk");
 }
 
 /* ---- PERM-10: order -------------------------------------------------------------------------- */

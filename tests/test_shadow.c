@@ -70,7 +70,7 @@ static struct kvm_pagewalk guest_walker(void)
 	struct pagewalk_cpu cpu = library_cpu(&q);
 	struct pagewalk_regs regs = { q.cr0, q.cr4, q.efer, q.compatibility };
 
-	cr_assert_eq(pagewalk_init(&w, &cpu, &regs), PAGEWALK_OK, "pagewalk_init");
+	cr_assert_eq(pagewalk_init(&w, &cpu, &regs), PAGEWALK_OK, "init");
 	return w;
 }
 
@@ -82,7 +82,7 @@ static struct kvm_pagewalk ept_walker(uint64_t without, uint64_t quirks, bool ad
 	struct kvm_pagewalk w = { .read_gpte = read_nothing };
 
 	cpu.quirks = quirks;
-	cr_assert_eq(pagewalk_init_ept(&w, &cpu, 0x1000 | 3 << 3 | 6 | (ad ? BIT(6) : 0), mbec), PAGEWALK_OK, "pagewalk_init_ept");
+	cr_assert_eq(pagewalk_init_ept(&w, &cpu, 0x1000 | 3 << 3 | 6 | (ad ? BIT(6) : 0), mbec), PAGEWALK_OK, "init");
 	return w;
 }
 
@@ -102,10 +102,11 @@ Test(shadow, is_present)
 				cr_expect_eq(pagewalk32_is_present_gpte(&w, (uint32_t)BIT(n)), n == 0, "bit %u", n);
 		}
 		if (levels > 2)
-			cr_expect(!pagewalk64_is_present_gpte(&w, ~P) && pagewalk64_is_present_gpte(&w, ~UINT64_C(0)), "pagewalk64_is_present_gpte");
+			cr_expect(!pagewalk64_is_present_gpte(&w, ~P) && pagewalk64_is_present_gpte(&w, ~UINT64_C(0)),
+				  "present");
 		else
 			cr_expect(!pagewalk32_is_present_gpte(&w, 0xfffffffe) &&
-				  pagewalk32_is_present_gpte(&w, 0xffffffff), "pagewalk32_is_present_gpte");
+				  pagewalk32_is_present_gpte(&w, 0xffffffff), "present");
 	}
 	for (unsigned mbec = 0; mbec < 2; mbec++) { /* EPT-2 */
 		struct kvm_pagewalk w = ept_walker(0, 0, true, mbec);
@@ -113,7 +114,7 @@ Test(shadow, is_present)
 		for (unsigned n = 0; n < 64; n++)
 			cr_expect_eq(pagewalk_ept_is_present_gpte(&w, BIT(n)), n < 3 || (n == 10 && mbec),
 				     "MBEC %u, bit %u", mbec, n);
-		cr_expect(!pagewalk_ept_is_present_gpte(&w, ~UINT64_C(0x407)), "pagewalk_ept_is_present_gpte");
+		cr_expect(!pagewalk_ept_is_present_gpte(&w, ~UINT64_C(0x407)), "present");
 	}
 }
 
@@ -341,9 +342,9 @@ Test(shadow, gpte_to_gpa)
 		cr_expect_eq(gpa, leaves[i].gpa, "row %u => %#" PRIx64, (unsigned)i, gpa);
 	}
 	struct kvm_pagewalk e = ept_walker(0, 0, true, false);
-	cr_expect_eq(pagewalk_ept_gpte_to_gpa_lvl(&e, 0xfff03fffffffffff, 1), 0x3ffffffff000, "pagewalk_ept_gpte_to_gpa_lvl");
-	cr_expect_eq(pagewalk_ept_gpte_to_gpa_lvl(&e, 0xfff03fffffe00fff, 2), 0x3fffffe00000, "pagewalk_ept_gpte_to_gpa_lvl");
-	cr_expect_eq(pagewalk_ept_gpte_to_gpa_lvl(&e, 0xfff03fffc0000fff, 3), 0x3fffc0000000, "pagewalk_ept_gpte_to_gpa_lvl");
+	cr_expect_eq(pagewalk_ept_gpte_to_gpa_lvl(&e, 0xfff03fffffffffff, 1), 0x3ffffffff000, "EPT");
+	cr_expect_eq(pagewalk_ept_gpte_to_gpa_lvl(&e, 0xfff03fffffe00fff, 2), 0x3fffffe00000, "EPT");
+	cr_expect_eq(pagewalk_ept_gpte_to_gpa_lvl(&e, 0xfff03fffc0000fff, 3), 0x3fffc0000000, "EPT");
 }
 
 /* ---- Prefetch -------------------------------------------------------------------------------- */
@@ -551,7 +552,7 @@ Test(shadow, walk_addr)
 			q.has_pdpte = levels == 3;
 			memset(q.pdpte, 0, sizeof(q.pdpte));
 			q.pdpte[2] = table_at[2] | P;
-			cr_assert_eq(library_open(&run, &q, q.memory.value), PAGEWALK_OK, "library_open");
+			cr_assert_eq(library_open(&run, &q, q.memory.value), PAGEWALK_OK, "open");
 			memset(&walk, 0x5a, sizeof(walk));
 			status = levels == 2 ? pagewalk32_walk_addr(&run.guest.walk, q.va | high, PAGEWALK_ACCESS_USER,
 								    &walk) :
@@ -575,11 +576,11 @@ Test(shadow, walk_addr_implicit)
 
 	table_question(&q, 4);
 	table_path(&q, 1, P | W);
-	cr_assert_eq(library_open(&run, &q, q.memory.value), PAGEWALK_OK, "library_open");
-	cr_expect_eq(pagewalk64_walk_addr(&run.guest.walk, q.va, PAGEWALK_ACCESS_USER, &walk), PAGEWALK_FAULT, "pagewalk64_walk_addr");
+	cr_assert_eq(library_open(&run, &q, q.memory.value), PAGEWALK_OK, "open");
+	cr_expect_eq(pagewalk64_walk_addr(&run.guest.walk, q.va, PAGEWALK_ACCESS_USER, &walk), PAGEWALK_FAULT, "walk");
 	cr_expect_eq(
 		pagewalk64_walk_addr(&run.guest.walk, q.va, PAGEWALK_ACCESS_USER | PAGEWALK_ACCESS_IMPLICIT, &walk),
-		PAGEWALK_OK, "pagewalk64_walk_addr");
+		PAGEWALK_OK, "walk");
 }
 
 /* Memory for EPT tables and for the window: words at 0x1000 and up. */
@@ -630,7 +631,8 @@ Test(shadow, walk_addr_ept)
 			window_set(WINDOW_GPA + (uint64_t)(4 - level) * 0x1000 +
 					   (gpa >> (12 + 9 * (level - 1)) & 511) * 8,
 				   level > 1 ? (WINDOW_GPA + (uint64_t)(5 - level) * 0x1000) | 7 : walks[i].leaf);
-		cr_assert_eq(pagewalk_init_ept(&window.walk, &cpu, WINDOW_GPA | 3 << 3 | 6, false), PAGEWALK_OK, "pagewalk_init_ept");
+		cr_assert_eq(pagewalk_init_ept(&window.walk, &cpu, WINDOW_GPA | 3 << 3 | 6, false), PAGEWALK_OK,
+			     "init");
 		memset(&direct, 0x5a, sizeof(direct));
 		memset(&walk, 0x5a, sizeof(walk));
 		enum pagewalk_status expected = pagewalk_translate(&window.walk, gpa, walks[i].access, &direct);
@@ -725,12 +727,12 @@ Test(shadow, own_instance)
 				random_window(&c, mode == 2 ? 4 : 8, mode == 6);
 			if (mode == 6) {
 				cr_assert_eq(pagewalk_init_ept(&def.walk, &cpu, WINDOW_GPA | 3 << 3 | 6, false),
-					     PAGEWALK_OK, "pagewalk_init_ept");
+					     PAGEWALK_OK, "init");
 				va &= BITS(47, 0);
 			} else {
 				table_question(&q, mode);
 				struct pagewalk_regs regs = { q.cr0, q.cr4, q.efer, false };
-				cr_assert_eq(pagewalk_init(&def.walk, &cpu, &regs), PAGEWALK_OK, "pagewalk_init");
+				cr_assert_eq(pagewalk_init(&def.walk, &cpu, &regs), PAGEWALK_OK, "init");
 				va &= mode < 4 ? BITS(31, 0) : mode == 4 ? BITS(46, 0) : BITS(55, 0);
 			}
 			def.walk.pgd = WINDOW_GPA | (mode == 6 ? 3 << 3 | 6 : 0);
@@ -779,7 +781,7 @@ Test(shadow, own_instance_outside)
 	memset(window_bytes, 0, sizeof(window_bytes));
 	table_question(&q, 4);
 	struct pagewalk_regs regs = { q.cr0, q.cr4, q.efer, false };
-	cr_assert_eq(pagewalk_init(&window.walk, &cpu, &regs), PAGEWALK_OK, "pagewalk_init");
+	cr_assert_eq(pagewalk_init(&window.walk, &cpu, &regs), PAGEWALK_OK, "init");
 	window.walk.gva_to_gpa = window64_gva_to_gpa;
 	for (size_t i = 0; i < COUNT(roots); i++) {
 		struct pagewalk_walk walk;
@@ -809,10 +811,10 @@ Test(shadow, container_of)
 	for (size_t i = 0; i < COUNT(machines); i++) {
 		const struct kvm_pagewalk *w = &machines[i].walk;
 
-		cr_expect(PAGEWALK_CONTAINER_OF(w, struct machine, walk) == &machines[i], "PAGEWALK_CONTAINER_OF");
-		cr_expect(PAGEWALK_CONTAINER_OF(&machines[i].other, struct machine, other) == &machines[i], "PAGEWALK_CONTAINER_OF");
+		cr_expect(PAGEWALK_CONTAINER_OF(w, struct machine, walk) == &machines[i], "owner");
+		cr_expect(PAGEWALK_CONTAINER_OF(&machines[i].other, struct machine, other) == &machines[i], "owner");
 		machines[i].after = (uint32_t)i;
-		cr_expect_eq(PAGEWALK_CONTAINER_OF(w, struct machine, walk)->after, i, "PAGEWALK_CONTAINER_OF");
+		cr_expect_eq(PAGEWALK_CONTAINER_OF(w, struct machine, walk)->after, i, "owner");
 	}
-	cr_expect(PAGEWALK_CONTAINER_OF(alone, struct machine, walk)->before == machines[0].before, "PAGEWALK_CONTAINER_OF");
+	cr_expect(PAGEWALK_CONTAINER_OF(alone, struct machine, walk)->before == machines[0].before, "owner");
 }

@@ -161,16 +161,22 @@ static inline enum pagewalk_status pagewalk_refuse_(const struct PAGEWALK_TAG *w
 	return PAGEWALK_NESTED_FAULT;
 }
 
-/* A callback has nothing at pa. KVM takes it for an entry that is not present; rights are those before it. */
-static inline enum pagewalk_status pagewalk_no_memory_(const struct PAGEWALK_TAG *w, uint64_t pa, uint64_t rights, struct pagewalk_walk *out)
+/* A callback has nothing at pa. */
+static inline enum pagewalk_status pagewalk_no_memory_(const struct PAGEWALK_TAG *w, uint64_t pa, struct pagewalk_walk *out)
 {
-	if (w->cpu.quirks & PAGEWALK_QUIRK_KVM_NOT_PRESENT)
-		return pagewalk_refuse_(w, 0, rights, w->fmt.kind == PAGEWALK_KIND_EPT ? PAGEWALK_RULE(EPT, 2) : PAGEWALK_RULE(ERR, 1), out);
 	pagewalk_clear_fault_(&out->fault, 0);
 	out->fault.address = out->guest.address;
 	out->fault.gpa = pa;
 	out->fault.second_stage = w->fmt.kind >= PAGEWALK_KIND_NPT;
 	return PAGEWALK_NO_MEMORY;
+}
+
+/* The same of a table's entry. KVM takes it for one that is not present; rights are those before it. */
+static inline enum pagewalk_status pagewalk_no_entry_(const struct PAGEWALK_TAG *w, uint64_t pa, uint64_t rights, struct pagewalk_walk *out)
+{
+	if (w->cpu.quirks & PAGEWALK_QUIRK_KVM_NOT_PRESENT)
+		return pagewalk_refuse_(w, 0, rights, w->fmt.kind == PAGEWALK_KIND_EPT ? PAGEWALK_RULE(EPT, 2) : PAGEWALK_RULE(ERR, 1), out);
+	return pagewalk_no_memory_(w, pa, out);
 }
 
 /* A #GP(0) or #SS(0) at an address or a PDPTE load. */

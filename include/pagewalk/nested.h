@@ -78,8 +78,8 @@ static inline enum pagewalk_status pagewalk_load_pdptrs_once_(const struct PAGEW
 	status = pagewalk_translate_gpa(w, gpa, access, &pa, out);
 	for (i = 0; i < 4 && status == PAGEWALK_OK; i++)
 		if (w->read_gpte(w, pa + 8 * i, 8, &value[i]) < 0)
-			status = pagewalk_no_memory_(w, pa + 8 * i, 0, out);
-	if (as_kvm && (status == PAGEWALK_NESTED_FAULT || status == PAGEWALK_FAULT))
+			status = pagewalk_no_memory_(w, pa + 8 * i, out);
+	if (as_kvm && (status == PAGEWALK_NESTED_FAULT || status == PAGEWALK_NO_MEMORY))
 		return pagewalk_general_protection_(PAGEWALK_VECTOR_GP, cr3, PAGEWALK_RULE(MODE, 7), out);
 	if (status != PAGEWALK_OK)
 		return status;

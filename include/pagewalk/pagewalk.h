@@ -250,16 +250,16 @@ static inline unsigned pagewalk_rights(const struct PAGEWALK_TAG *w, const struc
 }
 
 /*
- * AD-2: which flags of the entry at a level, max_level ... level of the stage, hardware may have set or not after a
- * walk with this status. For comparisons with other walkers; 0 where the answer is exact.
+ * AD-2: which flags of the entry at a level of the stage (1 ... 5) hardware may have set or not after a walk with this
+ * status. For comparisons with other walkers; 0 where the answer is exact, or no entry was read.
  */
 static inline uint64_t pagewalk_ad_dont_care(const struct PAGEWALK_TAG *w, const struct pagewalk_stage *s, int level, enum pagewalk_status status)
 {
 	uint64_t accessed = w->fmt.kind == PAGEWALK_KIND_EPT ? PAGEWALK_EPT_ACCESSED : PAGEWALK_PTE_ACCESSED;
 
-	if (status == PAGEWALK_OK || !w->fmt.have_ad || (w->fmt.pae && level == 3) || !(s->entry[level - 1].pte & w->fmt.present_mask))
+	if (status == PAGEWALK_OK || level > s->max_level || level < s->level || !w->fmt.have_ad || (w->fmt.pae && level == 3))
 		return 0;
-	return accessed;
+	return s->entry[level - 1].pte & w->fmt.present_mask ? accessed : 0;
 }
 
 #endif

@@ -162,10 +162,10 @@ static inline bool FNAME(prefetch_gpte)(const struct PAGEWALK_TAG *w, unsigned p
 
 /*
  * Sets flags in the entry of the level unless they are set (AD-1, AD-5). read_only: the second stage let the entry be
- * read but refuses to write it (EPT-7 with A/D off); then the refusal is the answer (EPT-16).
+ * read but refuses to write it (EPT-7 with A/D off); then the refusal is the answer (EPT-16). rights: of the walk so far.
  */
 static inline enum pagewalk_status FNAME(set_flags)(const struct PAGEWALK_TAG *w, const struct pagewalk_entry *e, uint64_t flags,
-						    bool read_only, struct pagewalk_walk *out)
+						    bool read_only, uint64_t rights, struct pagewalk_walk *out)
 {
 	uint64_t pa;
 	int lost;
@@ -181,13 +181,13 @@ static inline enum pagewalk_status FNAME(set_flags)(const struct PAGEWALK_TAG *w
 		return PAGEWALK_OK;
 	lost = w->cmpxchg_gpte(w, e->pa, sizeof(pt_element_t), e->pte, e->pte | flags);
 	if (lost < 0)
-		return pagewalk_no_memory_(w, e->pa, 0, out);
+		return pagewalk_no_entry_(w, e->pa, rights, out);
 	return lost ? PAGEWALK_RETRY : PAGEWALK_OK;
 }
 
 /* A in the entries of a finished walk from the level down, root first, and D in the leaf if it is written (AD-1, AD-3). */
 static inline enum pagewalk_status FNAME(update_accessed_dirty_bits)(const struct PAGEWALK_TAG *w, const struct pagewalk_stage *s, int level,
-								     unsigned read_only, struct pagewalk_walk *out)
+								     unsigned read_only, uint64_t rights, struct pagewalk_walk *out)
 {
 	enum pagewalk_status status = PAGEWALK_OK;
 
@@ -196,7 +196,7 @@ static inline enum pagewalk_status FNAME(update_accessed_dirty_bits)(const struc
 
 		if (level == s->level && (s->access & PAGEWALK_PFERR_WRITE))
 			flags |= PT_DIRTY;
-		status = FNAME(set_flags)(w, &s->entry[level - 1], flags, read_only >> level & 1, out);
+		status = FNAME(set_flags)(w, &s->entry[level - 1], flags, read_only >> level & 1, rights, out);
 	}
 	return status;
 }
@@ -217,8 +217,10 @@ static inline enum pagewalk_status FNAME(walk_pdpte)(const struct PAGEWALK_TAG *
 		e->pte = w->get_pdptr ? w->get_pdptr(w, index) : w->pdptr[index];
 	} else {
 		e->gpa = e->pa = *table + index * sizeof(e->pte);
-		if (PAGEWALK_READ_GPTE(w, e->pa, sizeof(e->pte), &e->pte) < 0)
-			return pagewalk_no_memory_(w, e->pa, 0, out);
+		if (PAGEWALK_READ_GPTE(w, e->pa, sizeof(e->pte), &e->pte) < 0) {
+			e->pte = 0;
+			return pagewalk_no_entry_(w, e->pa, 0, out);
+		}
 	}
 	if (!FNAME(is_present_gpte)(w, e->pte))
 		return pagewalk_refuse_(w, 0, 0, PAGEWALK_RULE(MODE, 7), out);
@@ -254,10 +256,15 @@ static inline enum pagewalk_status FNAME(walk_addr_generic)(const struct PAGEWAL
 		pagewalk_no_nested_walk_(out);
 	s->address = addr;
 	s->access = access;
-	s->max_level = s->level = (uint8_t)level;
+	s->max_level = s->level = 0; /* nothing is read yet */
 	if (table & f->root_rsvd)
 		return PAGEWALK_BAD_STATE;
 	table &= f->root_mask;
+#if PTTYPE == PAGEWALK_PTTYPE_EPT
+	if (addr & f->va_high)
+		return pagewalk_refuse_(w, 0, 0, PAGEWALK_RULE(EPT, 13), out);
+#endif
+	s->max_level = s->level = (uint8_t)level;
 #if PTTYPE == 64
 	if (f->pae) {
 		status = FNAME(walk_pdpte)(w, addr, &table, s, out);
@@ -265,9 +272,6 @@ static inline enum pagewalk_status FNAME(walk_addr_generic)(const struct PAGEWAL
 			return status;
 		level--; /* no rights and no A there (PERM-2, AD-3) */
 	}
-#elif PTTYPE == PAGEWALK_PTTYPE_EPT
-	if (addr & f->va_high)
-		return pagewalk_refuse_(w, 0, 0, PAGEWALK_RULE(EPT, 13), out);
 #endif
 
 	for (first = level;; level--) {
@@ -279,13 +283,17 @@ static inline enum pagewalk_status FNAME(walk_addr_generic)(const struct PAGEWAL
 		e->gpa = e->pa = table + (addr >> PT_SHIFT(level) & (PAGEWALK_BIT(PT_LEVEL_BITS) - 1)) * sizeof(pt_element_t);
 		if (n) {
 			status = pagewalk_translate_gpa(w, e->gpa, n->fmt.table_access | PAGEWALK_PFERR_GUEST_PAGE, &e->pa, out);
-			if (status != PAGEWALK_OK)
+			if (status != PAGEWALK_OK) {
+				e->pte = 0;
 				return status;
+			}
 			if (!(out->nested.pte_access & PAGEWALK_ACC_WRITE))
 				read_only |= 1u << level;
 		}
-		if (PAGEWALK_READ_GPTE(w, e->pa, (unsigned)sizeof(pt_element_t), &value) < 0)
-			return pagewalk_no_memory_(w, e->pa, rights, out);
+		if (PAGEWALK_READ_GPTE(w, e->pa, (unsigned)sizeof(pt_element_t), &value) < 0) {
+			e->pte = 0;
+			return pagewalk_no_entry_(w, e->pa, rights, out);
+		}
 		gpte = (pt_element_t)value;
 		e->pte = gpte;
 		rights &= (uint64_t)gpte ^ PT_NX;
@@ -302,7 +310,7 @@ static inline enum pagewalk_status FNAME(walk_addr_generic)(const struct PAGEWAL
 				break;
 		}
 		if (as_walked) {
-			status = FNAME(set_flags)(w, e, PT_ACCESSED, read_only >> level & 1, out);
+			status = FNAME(set_flags)(w, e, PT_ACCESSED, read_only >> level & 1, rights, out);
 			if (status != PAGEWALK_OK)
 				return status;
 		}
@@ -331,22 +339,7 @@ static inline enum pagewalk_status FNAME(walk_addr_generic)(const struct PAGEWAL
 	unset = (~rights & PT_ACCESSED) | (access & PAGEWALK_PFERR_WRITE ? ~(uint64_t)gpte & PT_DIRTY : 0);
 	if (!f->have_ad || !unset)
 		return PAGEWALK_OK;
-	return FNAME(update_accessed_dirty_bits)(w, s, as_walked ? level : first, read_only, out);
-}
-
-/*
- * Walks a guest's tables for a linear address as it is, without the checks that come before paging (linear.h). RETRY
- * after PAGEWALK_MAX_ATTEMPTS. The walker's format must be one of this PTTYPE.
- */
-static inline enum pagewalk_status FNAME(walk_addr)(const struct PAGEWALK_TAG *w, uint64_t addr, uint64_t access, struct pagewalk_walk *out)
-{
-	enum pagewalk_status status = PAGEWALK_RETRY;
-	int attempt;
-
-	access = pagewalk_guest_access_(access);
-	for (attempt = 0; attempt < PAGEWALK_MAX_ATTEMPTS && status == PAGEWALK_RETRY; attempt++)
-		status = FNAME(walk_addr_generic)(w, addr, access, false, out);
-	return status;
+	return FNAME(update_accessed_dirty_bits)(w, s, as_walked ? level : first, read_only, rights, out);
 }
 
 /* What w->gva_to_gpa points to: one attempt, of the stage that the walker is. */
@@ -358,6 +351,22 @@ static inline enum pagewalk_status FNAME(gva_to_gpa)(const struct PAGEWALK_TAG *
 	access |= w->fmt.gmet ? 0 : PAGEWALK_ACCESS_USER; /* NPT-2 */
 #endif
 	return FNAME(walk_addr_generic)(w, addr, access, true, out);
+}
+
+/*
+ * Walks for an address as it is, without the checks that come before paging (linear.h); otherwise pagewalk_translate().
+ * The walker's format must be one of this PTTYPE.
+ */
+static inline enum pagewalk_status FNAME(walk_addr)(const struct PAGEWALK_TAG *w, uint64_t addr, uint64_t access, struct pagewalk_walk *out)
+{
+	enum pagewalk_status status = PAGEWALK_RETRY;
+	int attempt;
+
+	if (w->fmt.kind >= PAGEWALK_KIND_NPT)
+		pagewalk_no_guest_walk_(addr, access, out);
+	for (attempt = 0; attempt < PAGEWALK_MAX_ATTEMPTS && status == PAGEWALK_RETRY; attempt++)
+		status = FNAME(gva_to_gpa)(w, addr, access, out);
+	return status;
 }
 
 #undef PTTYPE

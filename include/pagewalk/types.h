@@ -157,7 +157,7 @@ struct pagewalk_fault {
 struct pagewalk_entry {
 	uint64_t gpa; /* where the entry is, for the stage that owns it; INVALID_GPA: a PDPTE register */
 	uint64_t pa;  /* the same after the second stage: the address given to the callbacks */
-	uint64_t pte; /* its value as read, before any A/D update */
+	uint64_t pte; /* its value as read, before any A/D update; 0 if the second stage or NO_MEMORY kept it from being read */
 };
 
 /* One stage's walk. entry[] and pt_access[] are valid from max_level down to level. */
@@ -165,7 +165,7 @@ struct pagewalk_stage {
 	uint64_t address;    /* what was walked: a linear address, or a GPA */
 	uint64_t access;     /* for what: PAGEWALK_ACCESS_... | PFERR_GUEST_... */
 	uint64_t gpa;        /* where it leads, for the next stage; valid if this stage let it pass */
-	uint8_t  max_level;  /* level of the first entry; 0: this stage did not walk (paging off, no second stage) */
+	uint8_t  max_level;  /* level of the first entry; 0: this stage read no entry (paging off, no second stage, EPT-13) */
 	uint8_t  level;      /* level of the last entry: the page's, or the one that refused */
 	uint8_t  page_shift; /* log2 of the page; 64 if there was no walk; valid like gpa */
 	uint8_t  pte_access; /* PAGEWALK_ACC_... of all entries together; valid if the translation is complete */
