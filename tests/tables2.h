@@ -278,11 +278,11 @@ static inline void tables_map(struct tables *t, uint64_t gpa, uint64_t page, uns
 static inline uint64_t tables_gpa(const struct tables *t, unsigned n)
 {
 	uint64_t k = n + 1, gpa = k << 48 | k << 39 | k << 30 | k << 21 | k << 12;
-	unsigned width = t->second == SHAPE_EPT4 || t->second == SHAPE_4 ? 48 :
-			 t->second == SHAPE_32				 ? 32 :
-									   t->q.maxphyaddr;
+	unsigned width = t->q.maxphyaddr;
 
-	if (t->guest == SHAPE_32 || (t->guest == SHAPE_PAE && !n))
+	if (t->second == SHAPE_EPT4 || t->second == SHAPE_4)
+		width = 48;
+	if (t->second == SHAPE_32 || t->guest == SHAPE_32 || (t->guest == SHAPE_PAE && !n))
 		width = 32;
 	return gpa & bits((int)width - 1, 12);
 }
@@ -381,6 +381,11 @@ static inline void second_edit(struct tables *t, uint64_t gpa, unsigned level, u
 	entry_set(t, t->second, at, (entry_now(t, t->second, at) | set) & ~clear);
 }
 
+static inline const char *kind_name(enum case_access kind)
+{
+	return kind == CASE_FETCH ? "fetch" : kind == CASE_WRITE ? "write" : "read";
+}
+
 /* ---- The library's answer ---------------------------------------------------------------------------------------- */
 
 struct asked {
@@ -450,10 +455,11 @@ enum by { BY_ACCESS, BY_WALK, BY_UPDATE, BY_LOAD };
 
 struct judged {
 	struct outcome outcome;
+	enum by by;
 	unsigned level, reads;            /* level: of the last entry read; 0: none was */
 	unsigned shift;                   /* of the page */
 	bool r, w, x, xu, u;              /* the AND of the entries */
-	bool write;
+	bool write, denied;               /* denied: by rights */
 	uint64_t at[5], pte[5];           /* [level - 1] */
 };
 
@@ -525,7 +531,7 @@ static inline struct judged judge(const struct tables *t, const uint64_t *value,
 	const struct case_question *q = &t->q;
 	enum shape s = t->second;
 	bool ept = s >= SHAPE_EPT4, kvm = q->profile >= CASE_KVM_INTEL, ad = !ept || (q->eptp & BIT(6));
-	struct judged j = { .outcome = { TO, 0, 0 }, .r = true, .w = true, .x = true, .xu = true, .u = true };
+	struct judged j = { .by = by, .outcome = { TO, 0, 0 }, .r = true, .w = true, .x = true, .xu = true, .u = true };
 	enum { GOOD, ABSENT, MALFORMED, DENIED } verdict = GOOD;
 	uint64_t table = ROOT, e = 0, address;
 	unsigned width = s == SHAPE_EPT5 ? 57 : 48;
@@ -571,8 +577,10 @@ static inline struct judged judge(const struct tables *t, const uint64_t *value,
 			ok = kind == CASE_WRITE ? j.w : kind == CASE_READ || (j.x && (user || !j.u));
 		else /* NPT-2, NPT-4 */
 			ok = j.u && (kind == CASE_WRITE ? j.w : kind == CASE_READ || j.x);
-		if (!ok)
+		if (!ok) {
 			verdict = DENIED;
+			j.denied = true;
+		}
 		j.shift = shape_shift(s, j.level);
 		address = e & bits(s == SHAPE_32 ? 31 : 51, (int)j.shift);
 		if (s == SHAPE_32 && j.level == 2) /* MODE-5 */

@@ -326,7 +326,10 @@ Test(ad, faulting_walks)
 	}
 }
 
-/* AD-2: what a comparison must not look at: A of what was used, in walks that did not succeed. Never D, nor P = 0. */
+/*
+ * AD-2: what a comparison must not look at: A of what was used, in walks that did not succeed. Never D; nothing of an
+ * entry that is not present, or that was not read.
+ */
 Test(ad, dont_care)
 {
 	for (size_t i = 0; i < COUNT(faults); i++) {
@@ -337,28 +340,66 @@ Test(ad, dont_care)
 		uint64_t entry = table_get(&q, q.memory.value, faults[i].level);
 		table_set(&q, faults[i].level, (entry & ~faults[i].clear) | faults[i].set);
 		rewind_tape();
+		memset(&walk, 0x5a, sizeof(walk));
 		struct owner o = make_owner();
 		enum pagewalk_status status = pagewalk_translate(&o.walk, q.va, library_access(&q), &walk);
-		for (int level = walk.guest.max_level; level >= walk.guest.level; level--) {
-			uint64_t expected = table_is_pdpte(&q, (unsigned)level) ||
-					    !(table_get(&q, q.memory.value, (unsigned)level) & P) ? 0 : A;
-			uint64_t mask = pagewalk_ad_dont_care(&o.walk, &walk.guest, level, status);
+		for (unsigned level = 1; level <= 5; level++) {
+			bool read = level <= faults[i].levels && level >= walk.guest.level;
+			uint64_t expected = read && !table_is_pdpte(&q, level) &&
+					    (table_get(&q, q.memory.value, level) & P) ? A : 0;
+			uint64_t mask = pagewalk_ad_dont_care(&o.walk, &walk.guest, (int)level, status);
+
 			/* refused for a reserved bit an entry is not used; a mask with its A is generous, not wrong */
-			if ((unsigned)level == faults[i].level && (faults[i].set & ~XD))
+			if (level == faults[i].level && (faults[i].set & ~XD))
 				expected = mask & A;
-			cr_expect_eq(mask, expected, "row %u level %d => %#" PRIx64 ", expected %#" PRIx64,
-				     (unsigned)i, level, mask, expected);
+			cr_expect_eq(mask, expected, "row %u level %u => %#" PRIx64 ", expected %#" PRIx64, (unsigned)i,
+				     level, mask, expected);
 		}
 	}
-	for (unsigned levels = 2; levels <= 5; levels++) {
+}
+
+Test(ad, dont_care_is_for_walks_that_did_not_succeed)
+{
+	for (unsigned levels = 2; levels <= 5; levels++)
+		for (int missing = -1; missing < 2; missing++) { /* the event without memory */
+			struct pagewalk_walk walk;
+
+			make_path(levels, 1, false, 0);
+			rewind_tape();
+			tape.missing = missing;
+			memset(&walk, 0x5a, sizeof(walk));
+			struct owner o = make_owner();
+			enum pagewalk_status status = pagewalk_translate(&o.walk, q.va, library_access(&q), &walk);
+			cr_expect_eq(status, missing < 0 ? PAGEWALK_OK : PAGEWALK_NO_MEMORY, "status %d", (int)status);
+			for (unsigned level = 1; level <= 5; level++) {
+				unsigned first = levels == 3 ? 2 : levels;
+				uint64_t expected = missing == 1 && level == first ? A : 0;
+				uint64_t mask = pagewalk_ad_dont_care(&o.walk, &walk.guest, (int)level, status);
+
+				cr_expect_eq(mask, expected, "%u levels, missing %d, level %u => %#" PRIx64, levels,
+					     missing, level, mask);
+			}
+		}
+}
+
+/* Refused before the first entry: an address that is not canonical, a reserved bit in CR3. */
+Test(ad, dont_care_without_a_walk)
+{
+	for (unsigned bad_cr3 = 0; bad_cr3 < 2; bad_cr3++) {
 		struct pagewalk_walk walk;
 
-		make_path(levels, 1, false, 0);
+		make_path(4, 1, false, 0);
+		q.cr3 |= bad_cr3 ? BIT(63) : 0;
 		rewind_tape();
+		memset(&walk, 0x5a, sizeof(walk));
 		struct owner o = make_owner();
-		cr_assert_eq(pagewalk_translate(&o.walk, q.va, library_access(&q), &walk), PAGEWALK_OK, "walk");
-		for (int level = (int)levels; level; level--)
-			cr_expect_eq(pagewalk_ad_dont_care(&o.walk, &walk.guest, level, PAGEWALK_OK), 0, "mask");
+		enum pagewalk_status status =
+			pagewalk_translate(&o.walk, q.va ^ (bad_cr3 ? 0 : BIT(63)), PAGEWALK_ACCESS_READ, &walk);
+		cr_expect(status == (bad_cr3 ? PAGEWALK_BAD_STATE : PAGEWALK_FAULT) && !walk.guest.max_level &&
+				  !tape.events,
+			  "bad CR3 %u => status %d, %u levels", bad_cr3, (int)status, walk.guest.max_level);
+		for (int level = 1; level <= 5; level++)
+			cr_expect_eq(pagewalk_ad_dont_care(&o.walk, &walk.guest, level, status), 0, "level %d", level);
 	}
 }
 
@@ -674,9 +715,12 @@ Test(ad, missing_memory_at_each_event)
 						while (at && !(tape.text[at - 1] >= '0' && tape.text[at - 1] <= '9'))
 							at--;
 						unsigned level = at ? (unsigned)(tape.text[at - 1] - '0') : 0;
+						bool read = tape.text[at - 2] == 'r';
 						right = right && status == PAGEWALK_NO_MEMORY &&
 							f->gpa == table_slot(&q, level) && !f->vector &&
-							!f->error_code;
+							!f->error_code &&
+							walk.guest.entry[level - 1].pte ==
+								(read ? 0 : tape.seen[level]);
 					}
 					if (!right && table_counts(&differ))
 						printf("%u levels, leaf %u, event %d of %s%s%s => status %d, %s, gpa %#"

@@ -238,13 +238,16 @@ static void check_plain(const char *name, unsigned level, uint64_t entry)
 	struct judged j =
 		judge(&t, t.q.memory.value, t.q.va, BY_ACCESS, t.q.access, t.q.user, CASE_W | CASE_X | CASE_U);
 	uint64_t want[CASE_MAX_WORDS];
+	unsigned rule = j.denied ? PAGEWALK_RULE(EPT, 6) : PAGEWALK_RULE(EPT, 2);
 	unsigned flags;
 
 	EXPECT(ask(&a, &t), j.outcome, "%s: entry %u 0x%llx, M %u, features 0x%x, eptp 0x%llx, MBEC %d, %s", name,
 	       level, HEX(entry), t.q.maxphyaddr, t.q.ept_features, HEX(t.q.eptp), t.q.mbec,
-	       t.q.access == CASE_FETCH ? "fetch" :
-	       t.q.access == CASE_WRITE ? "write" :
-					  "read");
+	       kind_name(t.q.access));
+	if (j.outcome.what == MISCONFIG)
+		rule = PAGEWALK_RULE(EPT, 3);
+	if (j.outcome.what != TO)
+		EXPECT_NUMBER(a.run.walk.fault.rule, rule, "%s: the rule, entry %u 0x%llx", name, level, HEX(entry));
 	memcpy(want, t.q.memory.value, t.q.memory.count * sizeof(*want));
 	flags = judged_flags(&t, want, &j);
 	EXPECT_MEMORY(&t, a.value, want, "%s: entry %u 0x%llx, eptp 0x%llx", name, level, HEX(entry), HEX(t.q.eptp));
@@ -269,9 +272,7 @@ Test(ept, entry_each_bit)
 				cr_assert(good, "no entry of level %u", level);
 				for (unsigned bit = 0; bit < 64; bit++) {
 					entry_set(&t, t.second, at, good ^ BIT(bit));
-					t.q.access = m == 45 && bit % 2	 ? CASE_WRITE :
-						     m == 52 && bit < 12 ? CASE_FETCH :
-									   CASE_READ;
+					t.q.access = (enum case_access)((m / 2 + bit) % 3);
 					check_plain("each bit", level, good ^ BIT(bit));
 				}
 				entry_set(&t, t.second, at, good);
@@ -656,8 +657,7 @@ Test(ept, read_only_tables)
 		for (unsigned l = 1; l <= 4; l++)
 			tables_edit(&t, l, 0x60, 0);
 		second_edit(&t, guest_gpa(&t, level), 1, 0, 2);
-		want = ad ? (struct outcome){ VIOLATION, 0xab, guest_gpa(&t, level) } :
-			    (struct outcome){ TO, t.step[4].pa, 0 };
+		want = ad ? VIOLATES(0xab, guest_gpa(&t, level)) : LEADS(t.step[4].pa);
 		EXPECT(ask(&a, &t), want, "read-only table %u, A/D %d, kind %d", level, ad, n >> 3);
 	}
 }
@@ -683,9 +683,7 @@ Test(ept, refused_update)
 			if (t.step[i].level > level || !refused)
 				flag_entry(&t, want, t.guest, t.step[i].pa,
 					   t.step[i].level == 1 && access == CASE_WRITE ? 0x60 : 0x20);
-		EXPECT(ask(&a, &t),
-		       (refused ? (struct outcome){ VIOLATION, 0xab, guest_gpa(&t, level) } :
-				  (struct outcome){ TO, t.step[4].pa, 0 }),
+		EXPECT(ask(&a, &t), (refused ? VIOLATES(0xab, guest_gpa(&t, level)) : LEADS(t.step[4].pa)),
 		       "update of level %u, as walked %d, only D %d, kind %d", level, as_walked, only_dirty,
 		       (int)access);
 		EXPECT_MEMORY(&t, a.value, want, "update of level %u, as walked %d, only D %d, kind %d", level,
@@ -761,6 +759,10 @@ Test(ept, high_addresses)
 				EXPECT_NUMBER(a.run.reads, 0, "GPA 0x%llx, reads", HEX(rows[i].gpa));
 				EXPECT_NUMBER(a.run.walk.fault.rule, PAGEWALK_RULE(EPT, 13), "GPA 0x%llx, the rule",
 					      HEX(rows[i].gpa));
+				EXPECT_NUMBER(a.run.walk.nested.max_level, 0, "GPA 0x%llx: nested.max_level",
+					      HEX(rows[i].gpa));
+				EXPECT_NUMBER(a.run.walk.nested.address, rows[i].gpa, "GPA 0x%llx: nested.address",
+					      HEX(rows[i].gpa));
 			}
 		}
 }
@@ -788,6 +790,10 @@ Test(ept, high_addresses_of_a_guest)
 			want = (struct outcome){ TO, t.step[4].pa, 0 };
 		EXPECT(ask(&a, &t), want, "bit %u in the address of level %u, ignored %d, A/D %d", bit, level, ignore,
 		       ad);
+		if (!ignore) { /* the walks for the steps before are none of this one */
+			EXPECT_NUMBER(a.run.walk.nested.max_level, 0, "bit %u, level %u: nested.max_level", bit, level);
+			EXPECT_NUMBER(a.run.walk.nested.level, 0, "bit %u, level %u: nested.level", bit, level);
+		}
 	}
 }
 
@@ -803,12 +809,12 @@ static struct outcome load_pdptrs(uint64_t quirks, uint64_t pdpte[4])
 
 Test(ept, pdpte_load)
 {
-	/* The EPT entry of that level is edited; PDPTE n is edited. */
+	/* The EPT entry of that level loses bits; bits of PDPTE n flip, which is present. */
 	static const struct {
 		unsigned level;
 		uint64_t clear;
 		unsigned pdpte;
-		uint64_t set;
+		uint64_t flip;
 		struct outcome want; /* TO: loaded */
 	} rows[] = {
 		{ 1, 0, 0, 0, { TO, 0, 0 } },
@@ -822,27 +828,30 @@ Test(ept, pdpte_load)
 		{ 1, 0, 1, BIT(8), { GP, 0, 0 } }, { 1, 0, 1, BIT(51), { GP, 0, 0 } },
 		{ 1, 0, 1, BIT(63), { GP, 0, 0 } },
 		{ 1, 0, 0, BIT(3) | BIT(4) | BIT(9) | BIT(11), { TO, 0, 0 } },
+		{ 1, 0, 3, ~(uint64_t)0, { TO, 0, 0 } },          /* not present: no other bit counts (MODE-12) */
 		{ 1, 3, 0, BIT(1), { VIOLATION, 0x21, 0 } },      /* what can't be read is not looked at */
 	};
 
 	for (size_t i = 0; i < COUNT(rows); i++)
 		for (unsigned ad = 0; ad < 2; ad++) {
-			uint64_t loaded[4] = { 1, 2, 3, 4 }, before, at, want[CASE_MAX_WORDS];
+			uint64_t loaded[4] = { 1, 2, 3, 4 }, gpa, table, at, want[CASE_MAX_WORDS];
 			struct outcome o, expected = rows[i].want;
 
 			tables_start(&t, CASE_INTEL, 51, SHAPE_PAE, SHAPE_EPT4, ad);
 			tables_guest(&t, 0x789ab123, 1, true);
-			before = guest_gpa(&t, 3) & ~(uint64_t)0x1f;
+			gpa = guest_gpa(&t, 3) & ~(uint64_t)0x1f;
+			table = t.step[0].pa & ~(uint64_t)0x1f;
 			for (unsigned k = 0; k < 4; k++)
-				entry_set(&t, SHAPE_PAE, (t.step[0].pa & ~(uint64_t)0x1f) + 8 * k,
-					  (uint64_t)0x1234567001 + (k << 12) + (k == rows[i].pdpte ? rows[i].set : 0));
-			t.q.cr3 = before | 0x18; /* PWT and PCD */
-			expected.at = expected.what >= VIOLATION ? before : 0;
+				entry_set(&t, SHAPE_PAE, table + 8 * k,
+					  ((uint64_t)0x1234567001 + (k << 12)) ^
+						  (k == rows[i].pdpte ? rows[i].flip : 0));
+			t.q.cr3 = gpa | 0x18; /* PWT and PCD */
+			expected.at = expected.what >= VIOLATION ? gpa : 0;
 			memcpy(want, t.q.memory.value, t.q.memory.count * sizeof(*want));
 			if (expected.what == TO || expected.what == GP)
 				for (unsigned level = 1; level <= 4 && ad; level++)
-					flag_entry(&t, want, t.second, second_at(&t, before, level), 0x100);
-			at = second_at(&t, before, rows[i].level);
+					flag_entry(&t, want, t.second, second_at(&t, gpa, level), 0x100);
+			at = second_at(&t, gpa, rows[i].level);
 			entry_set(&t, t.second, at, entry_now(&t, t.second, at) & ~rows[i].clear);
 			case_store(&t.q.memory, want, at, 8, want[case_find(&t.q.memory, at)] & ~rows[i].clear);
 
@@ -853,10 +862,7 @@ Test(ept, pdpte_load)
 				      ad); /* A, never D */
 			for (unsigned k = 0; k < 4; k++)
 				EXPECT_NUMBER(loaded[k],
-					      expected.what == TO ?
-						      entry_now(&t, SHAPE_PAE,
-								(t.step[0].pa & ~(uint64_t)0x1f) + 8 * k) :
-						      k + 1,
+					      expected.what == TO ? entry_now(&t, SHAPE_PAE, table + 8 * k) : k + 1,
 					      "PDPTE %u of row %u", k, (unsigned)i);
 			if (expected.what == TO)
 				EXPECT_NUMBER(a.run.reads, 8, "PDPTE load, reads");
@@ -931,6 +937,7 @@ Test(ept, kvm_5_width)
 		to = LEADS(t.step[0].pa);
 		EXPECT(ask_with(&a, &t.q, 0), VIOLATES(0x781, gpa), "bit %u", bit);
 		EXPECT(ask_with(&a, &t.q, PAGEWALK_QUIRK_EPT_HIGH_IGNORED), to, "bit %u, EPT_HIGH_IGNORED", bit);
+		EXPECT(ask_with(&a, &t.q, PAGEWALK_QUIRK_KVM_WIDTH), to, "bit %u, KVM_WIDTH", bit);
 		EXPECT(ask_with(&a, &t.q, KVM), to, "bit %u, KVM", bit);
 		EXPECT(ask_with(&a, &t.q, KVM & ~both), VIOLATES(0x181, gpa & ~(uint64_t)0xfff),
 		       "bit %u, KVM without 5", bit);

@@ -643,18 +643,31 @@ Test(mode, pdpte_load_from_missing_memory)
 	}
 }
 
-/* KVM's deviation 7 alone, without 11: whatever becomes of the load, MOV CR3 raises no #PF (MODE-7). */
+/* KVM's deviations 7 and 11 one without the other: whatever becomes of the load, MOV CR3 raises no #PF (MODE-7). */
 Test(mode, pdpte_load_raises_no_page_fault)
 {
-	uint64_t pdptr[4] = { 1, 2, 3, 4 };
+	static const struct {
+		uint64_t quirks;
+		enum pagewalk_status status;
+	} loads[] = {
+		{ 0, PAGEWALK_NO_MEMORY },
+		{ PAGEWALK_QUIRK_KVM_NOT_PRESENT, PAGEWALK_NO_MEMORY },
+		{ PAGEWALK_QUIRK_KVM_PDPTE_LOAD, PAGEWALK_FAULT },
+		{ PAGEWALK_QUIRKS_KVM & ~PAGEWALK_QUIRK_KVM_PDPTE_LOAD, PAGEWALK_NO_MEMORY },
+		{ PAGEWALK_QUIRKS_KVM, PAGEWALK_FAULT },
+	};
 
-	table_question(&q, 3);
-	q.memory.size = 0x3000;
-	struct kvm_pagewalk w = quirky(PAGEWALK_QUIRK_KVM_NOT_PRESENT);
-	enum pagewalk_status status = pagewalk_load_pdptrs(&w, 0x3000, pdptr, &run.walk);
-	cr_expect(status == PAGEWALK_NO_MEMORY ||
-			  (status == PAGEWALK_FAULT && run.walk.fault.vector == PAGEWALK_VECTOR_GP),
-		  "PDPTE load from missing memory => status %d, vector %u", (int)status, run.walk.fault.vector);
+	for (size_t i = 0; i < COUNT(loads); i++) {
+		uint64_t pdptr[4] = { 1, 2, 3, 4 };
+
+		table_question(&q, 3);
+		q.memory.size = 0x3000;
+		struct kvm_pagewalk w = quirky(loads[i].quirks);
+		enum pagewalk_status status = pagewalk_load_pdptrs(&w, 0x3000, pdptr, &run.walk);
+		cr_expect(status == loads[i].status && pdptr[0] == 1 && pdptr[3] == 4 &&
+				  run.walk.fault.vector == (status == PAGEWALK_FAULT ? PAGEWALK_VECTOR_GP : 0),
+			  "row %u => status %d, vector %u", (unsigned)i, (int)status, run.walk.fault.vector);
+	}
 }
 
 Test(mode, pdpte_load_belongs_to_pae)

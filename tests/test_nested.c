@@ -137,6 +137,8 @@ static void check_record(const struct expected *e, unsigned guest_leaf, const ch
 				      t.step[i].level - 1);
 		}
 	}
+	if (refused && !e->done && e->last.by == BY_WALK) /* never read */
+		EXPECT_NUMBER(walk->guest.entry[level - 1].pte, 0, "%s: guest.entry[%u].pte", name, level - 1);
 	if (!t.step[e->step].level)
 		EXPECT_NUMBER(walk->guest.gpa, t.step[e->step].gpa, "%s: guest.gpa", name);
 	EXPECT_NUMBER(walk->nested.address, t.step[e->step].gpa, "%s: nested.address", name);
@@ -362,6 +364,8 @@ static struct {
 	unsigned lose_guest, lose_second; /* so many of the stage's compare-exchanges lose */
 	unsigned guest_writes, second_writes;
 	uint64_t spoil_at, spoil_clear; /* what the other CPU does to the entry when the first one loses */
+	unsigned open_read;             /* before this read the other CPU makes the second stage's entry writable */
+	uint64_t open_at;
 } hook;
 
 static int (*real_read)(const struct kvm_pagewalk *w, uint64_t pa, unsigned size, uint64_t *gpte);
@@ -381,6 +385,8 @@ static int hooked_read(const struct kvm_pagewalk *w, uint64_t pa, unsigned size,
 		cr_expect(false, "a read of %u bytes at 0x%llx", size, HEX(pa));
 	if (hook.reads == hook.fail_read)
 		return -1;
+	if (hook.reads == hook.open_read)
+		case_store(&t.q.memory, a.value, hook.open_at, 8, entry_get(&t, a.value, t.second, hook.open_at) | 2);
 	return real_read(w, pa, size, gpte);
 }
 
@@ -409,7 +415,7 @@ static int hooked_cmpxchg(const struct kvm_pagewalk *w, uint64_t pa, unsigned si
 	return real_cmpxchg(w, pa, size, old, new_gpte);
 }
 
-static struct outcome ask_hooked(void)
+static void hooked_open(void)
 {
 	struct library_run *run = &a.run;
 
@@ -418,8 +424,12 @@ static struct outcome ask_hooked(void)
 	real_cmpxchg = run->guest.walk.cmpxchg_gpte;
 	run->guest.walk.read_gpte = run->second.walk.read_gpte = hooked_read;
 	run->guest.walk.cmpxchg_gpte = run->second.walk.cmpxchg_gpte = hooked_cmpxchg;
-	run->status = pagewalk_translate(&run->guest.walk, t.q.va, library_access(&t.q), &run->walk);
-	return outcome_of(run->status, &run->walk);
+}
+
+static struct outcome ask_hooked(void)
+{
+	hooked_open();
+	return ask_walker(&a, &a.run.guest.walk, t.q.va, library_access(&t.q));
 }
 
 static void hook_clear(void)
@@ -462,7 +472,8 @@ static void check_read_fails(unsigned k, unsigned i, unsigned level, bool kvm)
 	const struct step *s = &t.step[i];
 	bool fetch = t.q.access == CASE_FETCH, second = level > 0;
 	unsigned write = t.q.access == CASE_WRITE ? 2 : 0, user = t.q.user ? 4 : 0;
-	uint64_t flags[CASE_MAX_WORDS];
+	unsigned guest_level = s->level || !t.guest ? s->level : 1;
+	uint64_t page = s->gpa & ~(uint64_t)0xfff, flags[CASE_MAX_WORDS];
 	struct outcome want;
 
 	if (!kvm)
@@ -470,28 +481,23 @@ static void check_read_fails(unsigned k, unsigned i, unsigned level, bool kvm)
 	else if (!second) /* NXE is on where there is PAE */
 		want = (struct outcome){ PF, write | user | (fetch && t.guest >= SHAPE_PAE ? 0x10u : 0), t.q.va };
 	else if (is_ept(t.second))
-		want = VIOLATES((s->level ? 0x83u :
-				 write	  ? 0x182u :
-				 fetch	  ? 0x184u :
-					    0x181u) |
-					0x78,
-				s->gpa & ~(uint64_t)0xfff);
+		want = VIOLATES(0x78 | (s->level ? 0x83u : write ? 0x182u : fetch ? 0x184u : 0x181u), page);
 	else
 		want = NPFS(s->level ? 0x200000006 : 0x100000004 | write | (fetch && t.second != SHAPE_32 ? 0x10u : 0),
-			    s->gpa & ~(uint64_t)0xfff);
+			    page);
 	hook_clear();
 	hook.fail_read = k;
 	EXPECT(ask_hooked(), want, "%s, kvm %d, kind %d, user %u: read %u fails", t.name, kvm, (int)t.q.access, user,
 	       k);
 	EXPECT_NUMBER(hook.reads, k, "%s: read %u fails: reads", t.name, k);
 	EXPECT_NUMBER(a.run.walk.fault.second_stage, second, "%s: read %u fails: second_stage", t.name, k);
-	EXPECT_NUMBER(a.run.walk.guest.level,
-		      !t.guest ? 0 :
-		      s->level ? s->level :
-				 1,
-		      "%s: read %u fails: guest.level", t.name, k);
-	if (second)
+	EXPECT_NUMBER(a.run.walk.guest.level, guest_level, "%s: read %u fails: guest.level", t.name, k);
+	if (second) {
 		EXPECT_NUMBER(a.run.walk.nested.level, level, "%s: read %u fails: nested.level", t.name, k);
+		EXPECT_NUMBER(a.run.walk.nested.entry[level - 1].pte, 0, "%s: read %u fails: nested.pte", t.name, k);
+	}
+	if (s->level)
+		EXPECT_NUMBER(a.run.walk.guest.entry[s->level - 1].pte, 0, "%s: read %u fails: guest.pte", t.name, k);
 	if (!kvm)
 		EXPECT_NUMBER(a.run.walk.fault.address, t.q.va, "%s: read %u fails: fault.address", t.name, k);
 	/* What the second stage's walks before it have left, and nothing of the guest's. */
@@ -680,6 +686,33 @@ Test(nested, lost_update_finds_the_new_entry)
 	}
 }
 
+/*
+ * EPT-16: a table's page that becomes writable between its reading and the update: the walk starts anew, and all is
+ * well.
+ */
+Test(nested, refused_update_no_more)
+{
+	for (unsigned as_walked = 0; as_walked < 2; as_walked++)
+		for (unsigned level = 1; level <= 4; level++) {
+			unsigned before = as_walked && level > 1 ? (5 - level) * 5 : 24; /* reads up to the update */
+
+			start(SHAPE_4, SHAPE_EPT4, false);
+			t.q.knobs = as_walked ? CASE_AD_AS_WALKED : 0;
+			hook_clear();
+			hook.open_read = before + 1;
+			hook.open_at = second_at(&t, guest_gpa(&t, level), 1);
+			second_edit(&t, guest_gpa(&t, level), 1, 0, 2);
+			EXPECT(ask_hooked(), LEADS(t.step[4].pa), "level %u's page becomes writable, as walked %u",
+			       level, as_walked);
+			EXPECT_NUMBER(hook.reads, before + 4 + 24,
+				      "level %u's page becomes writable, as walked %u: reads", level, as_walked);
+			for (unsigned i = 0; i < 4; i++)
+				EXPECT_NUMBER(entry_get(&t, a.value, SHAPE_4, t.step[i].pa) & 0x60, 0x20,
+					      "level %u's page becomes writable, as walked %u: flags of level %u",
+					      level, as_walked, t.step[i].level);
+		}
+}
+
 /* Without a cmpxchg_gpte nothing is written, in either stage. */
 Test(nested, no_cmpxchg)
 {
@@ -809,8 +842,10 @@ Test(nested, init_again)
 			cr_assert_eq(init_as(w, &cpu, before, n & 1), PAGEWALK_OK, "%s is refused",
 				     shapes[before].name);
 			host = (struct pagewalk_regs){ t.q.hcr0, t.q.hcr4, t.q.hefer, false };
-			status = is_ept(seconds[s]) ? pagewalk_init_ept(w, &cpu, t.q.eptp, false) :
-				 pagewalk_init_npt(w, &cpu, &host, t.q.ncr3, false);
+			if (is_ept(seconds[s]))
+				status = pagewalk_init_ept(w, &cpu, t.q.eptp, false);
+			else
+				status = pagewalk_init_npt(w, &cpu, &host, t.q.ncr3, false);
 			cr_assert_eq(status, PAGEWALK_OK, "%s is refused", shapes[seconds[s]].name);
 			EXPECT(ask_walker(&a, &a.run.guest.walk, VA, PAGEWALK_ACCESS_WRITE), LEADS(t.step[4].pa),
 			       "%s after %s", t.name, shapes[before].name);
@@ -909,6 +944,47 @@ Test(nested, translate_gpa)
 	}
 }
 
+/* FNAME(walk_addr) of the instance that belongs to the tables. */
+static struct outcome walk_addr(const struct kvm_pagewalk *w, enum shape s, uint64_t address, uint64_t access)
+{
+	struct pagewalk_walk *walk = &a.run.walk;
+
+	if (is_ept(s))
+		return outcome_of(pagewalk_ept_walk_addr(w, address, access, walk), walk);
+	if (s == SHAPE_32)
+		return outcome_of(pagewalk32_walk_addr(w, address, access, walk), walk);
+	return outcome_of(pagewalk64_walk_addr(w, address, access, walk), walk);
+}
+
+/* It walks either stage, and tries again as pagewalk_translate() does. */
+Test(nested, walk_addr)
+{
+	for (unsigned n = 0; n < 2 * PAIRS * (PAGEWALK_MAX_ATTEMPTS + 1); n++) {
+		unsigned p = n / 2 % PAIRS, lost = n / 2 / (unsigned)PAIRS;
+		bool second = n & 1;
+		struct outcome want;
+		enum shape s;
+
+		start(guests[p % COUNT(guests)], seconds[p / COUNT(guests)], true);
+		s = second ? t.second : t.guest;
+		if (s == SHAPE_OFF)
+			continue; /* no instance of the template */
+		want = LEADS(t.step[second ? 0 : t.steps - 1].pa);
+		if (lost == PAGEWALK_MAX_ATTEMPTS)
+			want = (struct outcome){ RETRY, 0, 0 };
+		hook_clear();
+		hook.lose_second = lost;
+		hooked_open();
+		if (second)
+			EXPECT(walk_addr(&a.run.second.walk, s, t.step[0].gpa, PAGEWALK_PFERR_GUEST_FINAL), want,
+			       "%s: walk_addr of the second stage, %u updates lose", t.name, lost);
+		else
+			EXPECT(walk_addr(&a.run.guest.walk, s, VA, PAGEWALK_ACCESS_READ), want,
+			       "%s: walk_addr of the guest, %u updates lose", t.name, lost);
+		EXPECT_NUMBER(a.run.walk.guest.max_level, second ? 0 : shapes[s].levels, "%s: guest.max_level", t.name);
+	}
+}
+
 /* ---- PDPTE registers --------------------------------------------------------------------------------------------- */
 
 /* Under EPT a read (test_ept.c has more); under nested paging a user's write, as all of a table's are (NPT-2). */
@@ -947,9 +1023,7 @@ Test(nested, load_pdptrs)
 			for (unsigned level = 1; level <= shapes[second].levels && expected.what == TO; level++)
 				if (ept ? ad : second != SHAPE_PAE || level < 3)
 					flag_entry(&t, want, second, second_at(&t, t.q.cr3, level),
-						   ept	     ? 0x100 :
-						   level > 1 ? 0x20 :
-							       0x60);
+						   ept ? 0x100 : level > 1 ? 0x20 : 0x60);
 			EXPECT_MEMORY(&t, a.value, want, "load on %s, A/D %d, spoilt %u", shapes[second].name, ad,
 				      spoil);
 			EXPECT_NUMBER(a.run.reads,
@@ -975,17 +1049,13 @@ Test(nested, load_pdptrs_callbacks)
 			unsigned k = n & 7;
 			struct outcome want;
 
-			cr_assert_eq(asked_open(&a, &t.q, 0), PAGEWALK_OK, "the walkers are refused");
-			real_read = w->read_gpte;
-			real_cmpxchg = w->cmpxchg_gpte;
-			w->read_gpte = a.run.second.walk.read_gpte = hooked_read;
-			w->cmpxchg_gpte = a.run.second.walk.cmpxchg_gpte = hooked_cmpxchg;
 			hook_clear();
+			hooked_open();
 			if (n < 8) {
 				hook.fail_read = k + 1;
-				want = (struct outcome){ NO_MEMORY, 0,
-							 k < 4 ? second_at(&t, t.q.cr3, 4 - k) :
-								 (t.step[0].pa & ~(uint64_t)31) + 8 * (k - 4) };
+				want = (struct outcome){ NO_MEMORY, 0, (t.step[0].pa & ~(uint64_t)31) + 8 * (k - 4) };
+				if (k < 4)
+					want.at = second_at(&t, t.q.cr3, 4 - k);
 			} else {
 				hook.lose_second = k + 1;
 				want = (struct outcome){ k == 7 ? RETRY : TO, 0, 0 };

@@ -59,6 +59,14 @@ static inline enum pagewalk_status pagewalk_nonpaging_gva_to_gpa(const struct PA
 	return pagewalk_translate_final_(w, addr, access, out->guest.pte_access, &out->pa, out);
 }
 
+/* MODE-8: AMD under nested paging has no PDPTE registers; each walk reads the PDPTE that it needs. */
+static inline bool pagewalk_has_pdptrs_(const struct PAGEWALK_TAG *w)
+{
+	bool in_memory = w->cpu.vendor == PAGEWALK_AMD && w->ngpa_walk && w->ngpa_walk->fmt.kind == PAGEWALK_KIND_NPT;
+
+	return w->fmt.pdpte_registers && !(in_memory && !(w->cpu.quirks & PAGEWALK_QUIRK_KVM_PAE_CACHED));
+}
+
 static inline enum pagewalk_status pagewalk_load_pdptrs_once_(const struct PAGEWALK_TAG *w, uint64_t cr3, uint64_t pdptr[4],
 							      struct pagewalk_walk *out)
 {
@@ -72,6 +80,8 @@ static inline enum pagewalk_status pagewalk_load_pdptrs_once_(const struct PAGEW
 	pagewalk_no_nested_walk_(out);
 	if (!w->fmt.pdpte_registers)
 		return PAGEWALK_BAD_STATE;
+	if (!pagewalk_has_pdptrs_(w))
+		return PAGEWALK_OK;
 	/* EPT-7: under EPT the load stays a read, A/D flags or not. */
 	if (w->ngpa_walk && (w->ngpa_walk->fmt.kind == PAGEWALK_KIND_NPT || as_kvm))
 		access |= w->ngpa_walk->fmt.table_access;
@@ -94,7 +104,8 @@ static inline enum pagewalk_status pagewalk_load_pdptrs_once_(const struct PAGEW
 /*
  * What MOV to CR3 (and the other loads of MODE-7) does in PAE paging: reads the four PDPTEs at cr3 into pdptr, typically
  * the walker's own field or what get_pdptr returns. FAULT: #GP(0) for a reserved bit in a present one; then, and in
- * every other case but OK, pdptr is as before. BAD_STATE: not PAE paging. S4.4.1.
+ * every other case but OK, pdptr is as before; also where the CPU has no such registers (MODE-8), which is OK.
+ * BAD_STATE: not PAE paging. S4.4.1.
  */
 static inline enum pagewalk_status pagewalk_load_pdptrs(const struct PAGEWALK_TAG *w, uint64_t cr3, uint64_t pdptr[4], struct pagewalk_walk *out)
 {

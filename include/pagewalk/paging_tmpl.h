@@ -204,20 +204,31 @@ static inline enum pagewalk_status FNAME(update_accessed_dirty_bits)(const struc
 /* ---- The walk --------------------------------------------------------------------------------------------------------- */
 
 #if PTTYPE == 64
-/* PAE's level 3 (MODE-7): a register of the guest's, or, in a nested table, memory. OK: *table is the level-2 table. */
-static inline enum pagewalk_status FNAME(walk_pdpte)(const struct PAGEWALK_TAG *w, uint64_t addr, uint64_t *table,
-						     struct pagewalk_stage *s, struct pagewalk_walk *out)
+/*
+ * PAE's level 3: a register of the guest's (MODE-7), or memory: of a nested table, or MODE-8. n: the second stage that the
+ * table lies behind. OK: *table is the level-2 table.
+ */
+static inline enum pagewalk_status FNAME(walk_pdpte)(const struct PAGEWALK_TAG *w, const struct PAGEWALK_TAG *n, uint64_t addr,
+						     uint64_t *table, struct pagewalk_stage *s, struct pagewalk_walk *out)
 {
 	struct pagewalk_entry *e = &s->entry[2];
 	unsigned index = addr >> 30 & 3;
+	bool is_register = pagewalk_has_pdptrs_(w);
 
 	s->pt_access[2] = PAGEWALK_ACC_EXEC | PAGEWALK_ACC_WRITE | PAGEWALK_ACC_USER;
-	if (w->fmt.pdpte_registers) {
+	e->pte = 0;
+	if (is_register) {
 		e->gpa = e->pa = PAGEWALK_INVALID_GPA;
 		e->pte = w->get_pdptr ? w->get_pdptr(w, index) : w->pdptr[index];
 	} else {
 		e->gpa = e->pa = *table + index * sizeof(e->pte);
-		if (PAGEWALK_READ_GPTE(w, e->pa, sizeof(e->pte), &e->pte) < 0) {
+		if (n) {
+			enum pagewalk_status status =
+				pagewalk_translate_gpa(w, e->gpa, n->fmt.table_access | PAGEWALK_PFERR_GUEST_PAGE, &e->pa, out);
+			if (status != PAGEWALK_OK)
+				return status;
+		}
+		if (PAGEWALK_READ_GPTE(w, e->pa, (unsigned)sizeof(e->pte), &e->pte) < 0) {
 			e->pte = 0;
 			return pagewalk_no_entry_(w, e->pa, 0, out);
 		}
@@ -225,7 +236,7 @@ static inline enum pagewalk_status FNAME(walk_pdpte)(const struct PAGEWALK_TAG *
 	if (!FNAME(is_present_gpte)(w, e->pte))
 		return pagewalk_refuse_(w, 0, 0, PAGEWALK_RULE(MODE, 7), out);
 	/* A register was checked when it was loaded. */
-	if (!w->fmt.pdpte_registers && !(w->cpu.quirks & PAGEWALK_QUIRK_KVM_NPT_PDPTE) && FNAME(is_rsvd_bits_set)(w, e->pte, 3))
+	if (!is_register && !(w->cpu.quirks & PAGEWALK_QUIRK_KVM_NPT_PDPTE) && FNAME(is_rsvd_bits_set)(w, e->pte, 3))
 		return pagewalk_refuse_(w, PAGEWALK_PFERR_PRESENT | PAGEWALK_PFERR_RSVD, 0, PAGEWALK_RULE(MODE, 7), out);
 	*table = e->pte & PAGEWALK_ADDRESS;
 	return PAGEWALK_OK;
@@ -267,7 +278,7 @@ static inline enum pagewalk_status FNAME(walk_addr_generic)(const struct PAGEWAL
 	s->max_level = s->level = (uint8_t)level;
 #if PTTYPE == 64
 	if (f->pae) {
-		status = FNAME(walk_pdpte)(w, addr, &table, s, out);
+		status = FNAME(walk_pdpte)(w, n, addr, &table, s, out);
 		if (status != PAGEWALK_OK)
 			return status;
 		level--; /* no rights and no A there (PERM-2, AD-3) */

@@ -86,7 +86,8 @@ enum pagewalk_vendor { PAGEWALK_INTEL, PAGEWALK_AMD };
 #define PAGEWALK_QUIRK_KVM_PDPTE_LOAD   PAGEWALK_BIT(17) /* 11: a PDPTE load writes at the second stage; any failure is #GP */
 #define PAGEWALK_QUIRK_KVM_NPT_PDPTE    PAGEWALK_BIT(18) /* 11: reserved bits of a nested PAE table's PDPTEs are not checked */
 #define PAGEWALK_QUIRK_KVM_EPTP         PAGEWALK_BIT(19) /* 12: the EPTP's walk length and A/D bit need no capability */
-#define PAGEWALK_QUIRKS_KVM             (PAGEWALK_BITS(19, 8) | PAGEWALK_QUIRK_EPT_HIGH_IGNORED)
+#define PAGEWALK_QUIRK_KVM_PAE_CACHED   PAGEWALK_BIT(20) /* 11: the PDPTE registers count under NPT too (against MODE-8) */
+#define PAGEWALK_QUIRKS_KVM             (PAGEWALK_BITS(20, 8) | PAGEWALK_QUIRK_EPT_HIGH_IGNORED)
 
 struct pagewalk_cpu {
 	uint64_t features;   /* PAGEWALK_FEATURE_... */
@@ -198,7 +199,7 @@ struct pagewalk_page_format {
 	uint8_t  kind;            /* enum pagewalk_kind */
 	uint8_t  root_level;      /* 2, 3 (PAE), 4, 5; 0: DIRECT */
 	bool     pae;             /* level 3 is PAE's four PDPTEs */
-	bool     pdpte_registers; /* and they are registers, not memory (MODE-7) */
+	bool     pdpte_registers; /* and they are registers, not memory (MODE-7; but see MODE-8) */
 	bool     have_ad;         /* entries have A/D flags: all but EPT with EPTP bit 6 clear */
 	bool     gmet, mbec;
 	uint16_t permissions[16]; /* [access >> 1]: bit n set = refused with rights n (PERM, EPT-6, NPT-4) */
