@@ -5,7 +5,7 @@
 #   make test            all tests (installs what is missing, by apt)
 #   make install         headers, pkg-config file and command, under PREFIX (/usr/local) and DESTDIR
 #   make run-vectors     build/run-vectors FILE...: page-walk vectors, tests/vectors/README.md
-#   make fuzz DURATION=s random walks against the model, new ones each time
+#   make fuzz DURATION=s random walks against the model, and each libFuzzer target, for so long each
 #   make coverage        lines and branches of include/ that the tests reach (installs llvm)
 #   make bench           the cost of a walk, as a ratio to bare loads in the same run
 #   make clean
@@ -83,9 +83,23 @@ build/bench: tests/bench.c $(HEADERS) | build
 bench: build/bench
 	build/bench
 
+# libFuzzer targets; a new find goes to build/corpus, the seeds are in fuzz/corpus.
+FUZZ = clang $(CPPFLAGS_ALL) -std=gnu11 $(WARNINGS) -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
+
+build/fuzz_walk: fuzz/fuzz_walk.c $(HEADERS) | build
+	$(FUZZ) fuzz/fuzz_walk.c -o $@
+
+build/fuzz_image: fuzz/fuzz_image.c examples/pagewalk/image.c $(ALL_HEADERS) | build
+	$(FUZZ) fuzz/fuzz_image.c examples/pagewalk/image.c -o $@
+
+build/fuzz_vector: fuzz/fuzz_vector.c $(SUPPORT) $(ALL_HEADERS) | build
+	$(FUZZ) fuzz/fuzz_vector.c $(SUPPORT) $(JANSSON) -o $@
+
+FUZZERS = fuzz_walk fuzz_image fuzz_vector
 DURATION = 60
-fuzz: build/compare
+fuzz: packages build/compare $(addprefix build/,$(FUZZERS))
 	build/compare --seconds $(DURATION)
+	@for f in $(FUZZERS); do tests/fuzz.sh $$f $(DURATION) || exit 1; done
 
 # clang's own coverage counts an inline function once, however many units and instances it is in.
 coverage: packages

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 #
 # run.sh: all tests, one after the other. Prints a line a stage, the end of a stage that fails, and the sum. The logs are in
-# build/log. CASES: how many random walks are compared with the model (10 million).
+# build/log. CASES: how many random walks are compared with the model (10 million); FUZZ_SECONDS: how long each fuzzer runs (60).
 set -u
 cd "$(dirname "$0")/.." || exit 2
 
@@ -63,6 +63,11 @@ export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=print_stacktra
 stage 'suites, ASan UBSan leaks' build/tests-sanitized
 stage 'random walks, ASan UBSan' build/compare-sanitized $((cases / 50)) 2
 stage 'command, ASan UBSan leaks' tests/test_command.sh build/pagewalk-sanitized
+stage 'build, fuzzers' make --no-print-directory -j2 build/fuzz_walk build/fuzz_image build/fuzz_vector
+for target in fuzz_walk fuzz_image fuzz_vector; do
+	stage "$target" tests/fuzz.sh "$target" "${FUZZ_SECONDS:-60}"
+	say "${target//_/-}" '/ran/p'
+done
 stage 'build, other machines' make --no-print-directory -j2 build/tests-m32 build/tests-s390x
 stage 'suites, 32-bit' build/tests-m32
 stage 'suites, big-endian' qemu-s390x build/tests-s390x
