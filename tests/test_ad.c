@@ -340,7 +340,7 @@ Test(ad, dont_care)
 		uint64_t entry = table_get(&q, q.memory.value, faults[i].level);
 		table_set(&q, faults[i].level, (entry & ~faults[i].clear) | faults[i].set);
 		rewind_tape();
-		memset(&walk, 0x5a, sizeof(walk));
+		memset(&walk, 0xff, sizeof(walk));
 		struct owner o = make_owner();
 		enum pagewalk_status status = pagewalk_translate(&o.walk, q.va, library_access(&q), &walk);
 		for (unsigned level = 1; level <= 5; level++) {
@@ -367,7 +367,7 @@ Test(ad, dont_care_is_for_walks_that_did_not_succeed)
 			make_path(levels, 1, false, 0);
 			rewind_tape();
 			tape.missing = missing;
-			memset(&walk, 0x5a, sizeof(walk));
+			memset(&walk, 0xff, sizeof(walk));
 			struct owner o = make_owner();
 			enum pagewalk_status status = pagewalk_translate(&o.walk, q.va, library_access(&q), &walk);
 			cr_expect_eq(status, missing < 0 ? PAGEWALK_OK : PAGEWALK_NO_MEMORY, "status %d", (int)status);
@@ -391,7 +391,7 @@ Test(ad, dont_care_without_a_walk)
 		make_path(4, 1, false, 0);
 		q.cr3 |= bad_cr3 ? BIT(63) : 0;
 		rewind_tape();
-		memset(&walk, 0x5a, sizeof(walk));
+		memset(&walk, 0xff, sizeof(walk));
 		struct owner o = make_owner();
 		enum pagewalk_status status =
 			pagewalk_translate(&o.walk, q.va ^ (bad_cr3 ? 0 : BIT(63)), PAGEWALK_ACCESS_READ, &walk);

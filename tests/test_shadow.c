@@ -601,6 +601,36 @@ static void window_set(uint64_t pa, uint64_t value)
 		window_bytes[pa - WINDOW_GPA + i] = (unsigned char)(value >> 8 * i & 0xff);
 }
 
+static bool same_stage(const struct pagewalk_stage *a, const struct pagewalk_stage *b, bool complete)
+{
+	if (a->max_level != b->max_level)
+		return false;
+	if (!a->max_level)
+		return true;
+	if (a->address != b->address || a->access != b->access || a->level != b->level)
+		return false;
+	for (int level = a->max_level; level >= a->level; level--)
+		if (a->entry[level - 1].gpa != b->entry[level - 1].gpa ||
+		    a->entry[level - 1].pa != b->entry[level - 1].pa)
+			return false;
+	return !complete || (a->gpa == b->gpa && a->page_shift == b->page_shift && a->pte_access == b->pte_access &&
+			     a->pte_pkey == b->pte_pkey);
+}
+
+static bool same_walk(enum pagewalk_status status, const struct pagewalk_walk *a, const struct pagewalk_walk *b)
+{
+	const struct pagewalk_fault *f = &a->fault, *g = &b->fault;
+
+	if (!same_stage(&a->guest, &b->guest, status == PAGEWALK_OK) ||
+	    !same_stage(&a->nested, &b->nested, status == PAGEWALK_OK))
+		return false;
+	if (status == PAGEWALK_OK)
+		return a->pa == b->pa;
+	return f->error_code == g->error_code && f->address == g->address && f->gpa == g->gpa &&
+	       f->exit_qualification == g->exit_qualification && f->exit == g->exit && f->rule == g->rule &&
+	       f->vector == g->vector && f->second_stage == g->second_stage;
+}
+
 /* A shadow of a guest's EPT is built with walk_addr of that format. It has to say what pagewalk_translate() says. */
 Test(shadow, walk_addr_ept)
 {
@@ -640,6 +670,7 @@ Test(shadow, walk_addr_ept)
 		cr_expect(expected == walks[i].status && status == walks[i].status,
 			  "row %u => translate %d, walk_addr %d, expected %d", (unsigned)i, (int)expected, (int)status,
 			  (int)walks[i].status);
+		cr_expect(same_walk(status, &walk, &direct), "row %u => another record", (unsigned)i);
 		if (status == PAGEWALK_OK) {
 			cr_expect(walk.pa == 0x80000abc && direct.pa == walk.pa, "row %u => %#" PRIx64, (unsigned)i,
 				  walk.pa);
@@ -659,36 +690,6 @@ Test(shadow, walk_addr_ept)
 }
 
 /* ---- The instance of one's own --------------------------------------------------------------- */
-
-static bool same_stage(const struct pagewalk_stage *a, const struct pagewalk_stage *b, bool complete)
-{
-	if (a->max_level != b->max_level)
-		return false;
-	if (!a->max_level)
-		return true;
-	if (a->address != b->address || a->access != b->access || a->level != b->level)
-		return false;
-	for (int level = a->max_level; level >= a->level; level--)
-		if (a->entry[level - 1].gpa != b->entry[level - 1].gpa ||
-		    a->entry[level - 1].pa != b->entry[level - 1].pa)
-			return false;
-	return !complete || (a->gpa == b->gpa && a->page_shift == b->page_shift && a->pte_access == b->pte_access &&
-			     a->pte_pkey == b->pte_pkey);
-}
-
-static bool same_walk(enum pagewalk_status status, const struct pagewalk_walk *a, const struct pagewalk_walk *b)
-{
-	const struct pagewalk_fault *f = &a->fault, *g = &b->fault;
-
-	if (!same_stage(&a->guest, &b->guest, status == PAGEWALK_OK) ||
-	    !same_stage(&a->nested, &b->nested, status == PAGEWALK_OK))
-		return false;
-	if (status == PAGEWALK_OK)
-		return a->pa == b->pa;
-	return f->error_code == g->error_code && f->address == g->address && f->gpa == g->gpa &&
-	       f->exit_qualification == g->exit_qualification && f->exit == g->exit && f->rule == g->rule &&
-	       f->vector == g->vector && f->second_stage == g->second_stage;
-}
 
 /* Fills the window with entries, most of which lead somewhere in it. */
 static void random_window(struct chance *c, unsigned size, bool ept)
@@ -753,6 +754,7 @@ Test(shadow, own_instance)
 				printf("mode %u va %#" PRIx64 " => %d %#" PRIx64 ", expected %d %#" PRIx64 "\n", mode,
 				       va, (int)again, b.pa, (int)status, a.pa);
 			good += status == PAGEWALK_OK;
+			memset(&b, 0x5a, sizeof(b));
 			again = mode == 2 ? window32_walk_addr(&own.walk, va, access, &b) :
 				mode == 6 ? window_ept_walk_addr(&own.walk, va, access, &b) :
 					    window64_walk_addr(&own.walk, va, access, &b);
@@ -816,4 +818,26 @@ Test(shadow, container_of)
 		cr_expect_eq(PAGEWALK_CONTAINER_OF(w, struct machine, walk)->after, i, "owner");
 	}
 	cr_expect(PAGEWALK_CONTAINER_OF(alone, struct machine, walk)->before == machines[0].before, "owner");
+}
+
+/* walk_addr() of a walker that has no tables, and refresh() of a second stage's: refused, and nothing else happens. */
+Test(shadow, guards)
+{
+	struct pagewalk_cpu cpu = pagewalk_cpu_profile(PAGEWALK_PROFILE_INTEL, 46, PAGEWALK_FEATURES_ALL);
+	struct pagewalk_regs off = { .cr0 = 1 }, impossible = { .cr0 = PAGEWALK_CR0_PG };
+	struct kvm_pagewalk w;
+	struct pagewalk_walk walk;
+
+	memset(&w, 0, sizeof(w));
+	cr_assert_eq(pagewalk_init(&w, &cpu, &off), PAGEWALK_OK, "paging off needs no callback");
+	cr_expect_eq(pagewalk64_walk_addr(&w, 0, 0, &walk), PAGEWALK_BAD_STATE, "64, paging off");
+	cr_expect_eq(pagewalk32_walk_addr(&w, 0, 0, &walk), PAGEWALK_BAD_STATE, "32, paging off");
+	cr_assert_eq(pagewalk_init(&w, &cpu, &impossible), PAGEWALK_BAD_STATE, "PG without PE");
+	cr_expect_eq(pagewalk64_walk_addr(&w, 0, 0, &walk), PAGEWALK_BAD_STATE, "64, refused");
+
+	w.read_gpte = read_nothing;
+	cr_assert_eq(pagewalk_init_ept(&w, &cpu, 0x101e, false), PAGEWALK_OK, "EPT");
+	cr_expect_eq(pagewalk_refresh(&w, &off), PAGEWALK_BAD_STATE, "refresh of EPT");
+	cr_expect_eq(w.fmt.kind, PAGEWALK_KIND_EPT, "and it is EPT still");
+	cr_expect(w.gva_to_gpa == pagewalk_ept_gva_to_gpa, "with its walk");
 }

@@ -105,12 +105,14 @@ static inline enum pagewalk_status pagewalk_init(struct PAGEWALK_TAG *w, const s
 /*
  * Tells a walker of pagewalk_init() that CR0, CR4, EFER or CS.L changed. Costs a few compares when nothing that matters
  * did, and 16 short loops when it was only CR0.WP, CR4.SMEP, SMAP or PKE. CR3, PDPTEs, PKRU and RFLAGS need no refresh.
- * BAD_STATE: as init.
+ * A change of mode also sets gva_to_gpa anew. BAD_STATE: as init; or w is a second stage's walker, which stays as it is.
  */
 static inline enum pagewalk_status pagewalk_refresh(struct PAGEWALK_TAG *w, const struct pagewalk_regs *regs)
 {
 	uint32_t role, changed;
 
+	if (w->fmt.kind >= PAGEWALK_KIND_NPT)
+		return PAGEWALK_BAD_STATE;
 	if (!pagewalk_calc_role_(&w->cpu, regs, &role))
 		return pagewalk_set_bad_(w);
 	changed = role ^ w->cpu_role;

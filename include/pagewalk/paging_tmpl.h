@@ -366,13 +366,15 @@ static inline enum pagewalk_status FNAME(gva_to_gpa)(const struct PAGEWALK_TAG *
 
 /*
  * Walks for an address as it is, without the checks that come before paging (linear.h); otherwise pagewalk_translate().
- * The walker's format must be one of this PTTYPE.
+ * The walker's format must be one of this PTTYPE. BAD_STATE if it has none: paging is off, or init refused it.
  */
 static inline enum pagewalk_status FNAME(walk_addr)(const struct PAGEWALK_TAG *w, uint64_t addr, uint64_t access, struct pagewalk_walk *out)
 {
 	enum pagewalk_status status = PAGEWALK_RETRY;
 	int attempt;
 
+	if (w->fmt.kind < PAGEWALK_KIND_GUEST)
+		return PAGEWALK_BAD_STATE;
 	if (w->fmt.kind >= PAGEWALK_KIND_NPT)
 		pagewalk_no_guest_walk_(addr, access, out);
 	for (attempt = 0; attempt < PAGEWALK_MAX_ATTEMPTS && status == PAGEWALK_RETRY; attempt++)
