@@ -8,7 +8,8 @@
 
 #include "case.h"
 
-/* A stream of random numbers; the same seed gives the same cases everywhere. */
+/* A stream of random numbers; the same seed gives the same cases of one build; compilers may
+ * roll in another order. */
 struct dice {
 	uint64_t state;
 };

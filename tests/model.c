@@ -1,658 +1,730 @@
 /* SPDX-License-Identifier: MIT */
-#include <stddef.h>
-
+/*
+ * model.c: a page walk as docs/rules.md has it, to be read beside it. A check stands where its rule puts it, says what the
+ * rule says and names it; nothing is precomputed. "Deviation n" is KVM's, of the section on known deviations: it
+ * replaces the hardware's rule in the profiles kvm-intel and kvm-amd.
+ */
 #include "model.h"
 
-/* ---- Small things ------------------------------------------------------------------------------------------------- */
+enum mode { MODE_OFF, MODE_32, MODE_PAE, MODE_4, MODE_5 };
 
-static bool bit(uint64_t v, int n)
+/* A table format of MODE-2 with the register bits that its entries depend on. */
+struct format {
+	enum mode mode;
+	bool pse, nxe;
+};
+
+struct walk {
+	const struct case_question *q;
+	struct case_answer *a;
+	unsigned m;      /* MAXPHYADDR */
+	bool kvm, amd;
+	bool as_walked;  /* AD-2: the policy */
+	bool user;       /* PERM-1: a user access */
+	uint64_t la;     /* the linear address that is walked, and CR2 */
+};
+
+/* What both stages and their entries allow. XU is EPT's. */
+struct rights {
+	bool r, w, x, xu, u;
+};
+
+/* A question to the second stage, and what it answers if it doesn't refuse. */
+struct second {
+	uint64_t gpa;
+	bool read, write, fetch;
+	bool final;          /* else: a guest table's entry, or the PDPTEs */
+	bool pdpte_load;
+	bool user;           /* EPT: a user-mode linear address; NPT: a user access */
+	struct rights guest; /* final: what the guest's own tables allow */
+
+	uint64_t hpa;
+	unsigned shift;
+	struct rights rights;
+};
+
+/* An entry that a walk used, and where it lies. */
+struct used {
+	uint64_t pa, gpa;
+	struct rights rights; /* the second stage's for the page that it lies in */
+};
+
+static bool bit(uint64_t v, unsigned n)
 {
 	return v >> n & 1;
 }
 
-/* Bits high:low of v, where they stand; none if high < low. */
-static uint64_t at(uint64_t v, int high, int low)
+/* Bits high:low of v; none if high < low. */
+static uint64_t bits(uint64_t v, unsigned high, unsigned low)
 {
-	for (int i = 0; i < 64; i++)
-		if (i < low || i > high)
-			v &= ~((uint64_t)1 << i);
-	return v;
+	return high < low ? 0 : v >> low & ~(uint64_t)0 >> (63 - (high - low));
 }
 
-/* Whether any of bits high:low is set. */
-static bool any(uint64_t v, int high, int low)
+/* v with only its bits high:low. */
+static uint64_t keep(uint64_t v, unsigned high, unsigned low)
 {
-	if (high < low)
-		return false;
-	v >>= low;
-	return high - low < 63 ? (v & (((uint64_t)1 << (high - low + 1)) - 1)) != 0 : v != 0;
+	return high < low ? 0 : bits(v, high, low) << low;
 }
 
-enum purpose { FOR_TABLE, FOR_FINAL, FOR_PDPTE_LOAD };
-
-/* What is asked, what is answered, and what of the question is asked often. */
-struct model {
-	const struct case_question *q;
-	struct case_answer *a;
-	bool kvm, amd, as_walked;
-	int m;
-};
-
-/* What a stage gives when it lets an access pass. */
-struct passed {
-	uint64_t address;
-	int shift;
-	bool r, w, x, u;
-	bool writable; /* EPT: the page may be written (EPT-7) */
-};
-
-/* An entry that a walk used. */
-struct used {
-	uint64_t address, entry;
-	bool has_flags; /* it has A: a PDPTE of PAE has none (AD-3) */
-	bool writable;  /* the second stage lets it be written */
-	uint64_t gpa;
-};
-
-static void set_bit(struct model *m, uint64_t address, unsigned size, int n)
+static bool outcome(struct walk *w, enum case_outcome o)
 {
-	uint64_t now = 0;
-
-	case_load(&m->q->memory, m->a->value, address, size, &now);
-	if (!bit(now, n)) /* AD-1: sticky */
-		case_store(&m->q->memory, m->a->value, address, size, now | (uint64_t)1 << n);
-}
-
-static bool stop(struct model *m, enum case_outcome outcome)
-{
-	m->a->outcome = outcome;
+	w->a->outcome = o;
 	return false;
 }
 
-/* ---- EPT ---------------------------------------------------------------------------------------------------------- */
-
-/* EPT-8. r, w, x, xu: AND of the entries. g: what the guest's own tables allow, for bits 9 ... 11. */
-static bool ept_violation(struct model *m, uint64_t gpa, enum case_access access, enum purpose purpose, bool r, bool w, bool x, bool xu,
-			  const struct passed *g)
+static bool load(const struct walk *w, uint64_t pa, unsigned size, uint64_t *entry)
 {
-	uint64_t q = 0;
+	return case_load(&w->q->memory, w->a->value, pa, size, entry);
+}
 
-	if (purpose == FOR_FINAL) {
-		q |= access == CASE_READ ? 1 : access == CASE_WRITE ? 2 : 4;
+static bool lacks(const struct walk *w, uint64_t pa, unsigned size, uint64_t set)
+{
+	uint64_t entry;
+
+	return load(w, pa, size, &entry) && (entry & set) != set;
+}
+
+/* AD-1, AD-5: sticky; nobody else writes, so the compare-exchange never loses. */
+static void set_bits(struct walk *w, uint64_t pa, unsigned size, uint64_t set)
+{
+	uint64_t entry;
+
+	if (load(w, pa, size, &entry) && (entry & set) != set)
+		case_store(&w->q->memory, w->a->value, pa, size, entry | set);
+}
+
+/* ---- MODE: the formats of the guest's and of a nested table --------------------------------------------------- */
+
+static unsigned levels_of(enum mode mode)
+{
+	return mode == MODE_32 ? 2 : mode == MODE_PAE ? 3 : mode == MODE_4 ? 4 : 5;
+}
+
+static unsigned entry_size(enum mode mode)
+{
+	return mode == MODE_32 ? 4 : 8;
+}
+
+/* The lowest address bit that this level's index takes: log2 of the page that a leaf here maps. */
+static unsigned shift_of(enum mode mode, unsigned level)
+{
+	return mode == MODE_32 ? 12 + 10 * (level - 1) : 12 + 9 * (level - 1);
+}
+
+static uint64_t index_of(enum mode mode, unsigned level, uint64_t address)
+{
+	unsigned shift = shift_of(mode, level);
+
+	if (mode == MODE_32)
+		return bits(address, shift + 9, shift);
+	if (mode == MODE_PAE && level == 3)
+		return bits(address, 31, 30);
+	return bits(address, shift + 8, shift);
+}
+
+/* MODE-3: where the root table is; of PAE paging, the four PDPTEs. */
+static uint64_t root_of(const struct walk *w, enum mode mode, uint64_t cr3)
+{
+	if (mode == MODE_32)
+		return keep(cr3, 31, 12);
+	if (mode == MODE_PAE)
+		return keep(cr3, 31, 5);
+	return w->m < 13 ? 0 : keep(cr3, w->m - 1, 12);
+}
+
+static bool is_leaf(const struct format *f, unsigned level, uint64_t entry)
+{
+	if (level == 1)
+		return true;
+	if (f->mode == MODE_32)
+		return f->pse && bit(entry, 7); /* MODE-4 */
+	if (f->mode == MODE_PAE)
+		return level == 2 && bit(entry, 7); /* MODE-9: whatever PSE is */
+	return level <= 3 && bit(entry, 7); /* MODE-10 */
+}
+
+/* The reserved bits of a 4 MiB page's PDE, but for the PAT bit. */
+static bool reserved_4m(const struct walk *w, uint64_t pde)
+{
+	unsigned features = w->q->features;
+	unsigned m40 = !(features & CASE_PSE36) || w->m < 32 ? 32 : w->m < 40 ? w->m : 40; /* M' */
+
+	if (w->kvm)
+		return bits(pde, 21, 17); /* deviation 2 */
+	if (w->amd && (features & CASE_PSE36) && !(w->q->knobs & CASE_PSE36_BY_M))
+		return bit(pde, 21); /* MODE-5, AMD */
+	return bits(pde, 21, m40 - 19); /* MODE-5 */
+}
+
+/* PERM-10, the second half: a present entry's reserved bits. */
+static bool is_reserved(const struct walk *w, const struct format *f, unsigned level, uint64_t entry)
+{
+	bool leaf = is_leaf(f, level, entry);
+	bool no_pat = !w->kvm && !(w->q->features & CASE_PAT); /* MODE-6; deviation 11 */
+
+	if (f->mode == MODE_32) {
+		if (no_pat && f->pse && leaf && bit(entry, level == 1 ? 7 : 12))
+			return true; /* MODE-6 */
+		return leaf && level == 2 && reserved_4m(w, entry); /* MODE-4: 4 KiB entries have none */
+	}
+	if (f->mode == MODE_PAE) {
+		if (no_pat && leaf && bit(entry, level == 1 ? 7 : 12))
+			return true; /* MODE-6 */
+		if (bits(entry, 62, w->m))
+			return true; /* MODE-9 */
+		if (bit(entry, 63) && !f->nxe)
+			return true; /* MODE-9 */
+		return leaf && level == 2 && bits(entry, 20, 13); /* MODE-9 */
+	}
+	if (bits(entry, 51, w->m))
+		return true; /* MODE-10, MODE-12 */
+	if (bit(entry, 63) && !f->nxe)
+		return true; /* MODE-10 */
+	if (level >= 4 && bit(entry, 7))
+		return true; /* MODE-10 */
+	if (level == 3 && bit(entry, 7) && !(w->q->features & CASE_PAGE1GB))
+		return true; /* MODE-10 */
+	if (leaf && level == 3 && bits(entry, 29, 13))
+		return true; /* MODE-10 */
+	if (leaf && level == 2 && bits(entry, 20, 13))
+		return true; /* MODE-10 */
+	if (level >= 4 && bit(entry, 8) && w->amd)
+		return true; /* MODE-11, deviation 10 */
+	if (level == 3 && !leaf && bit(entry, 8) && w->amd && !w->kvm && (w->q->knobs & CASE_PDPTE_BIT8))
+		return true; /* MODE-11, the open half */
+	return false;
+}
+
+/* MODE-7. */
+static bool is_reserved_pdpte(const struct walk *w, uint64_t pdpte)
+{
+	return bits(pdpte, 2, 1) || bits(pdpte, 8, 5) || bits(pdpte, 63, w->m);
+}
+
+/* The address of the page that a leaf maps. */
+static uint64_t page_of(enum mode mode, unsigned level, uint64_t entry)
+{
+	if (mode == MODE_32 && level == 2)
+		return keep(entry, 31, 22) | bits(entry, 20, 13) << 32; /* MODE-5; in deviation 2 20:17 are 0 */
+	if (mode == MODE_32)
+		return keep(entry, 31, 12);
+	return keep(entry, 51, shift_of(mode, level));
+}
+
+/* The address of the table that a non-leaf entry leads to. */
+static uint64_t table_of(enum mode mode, uint64_t entry)
+{
+	return mode == MODE_32 ? keep(entry, 31, 12) : keep(entry, 51, 12);
+}
+
+/* PERM-2: what the entries up to here allow, this one included. */
+static void narrow(const struct format *f, struct rights *r, uint64_t entry)
+{
+	r->w = r->w && bit(entry, 1);
+	r->u = r->u && bit(entry, 2);
+	if (f->mode != MODE_32 && f->nxe && bit(entry, 63))
+		r->x = false;
+}
+
+/* ---- EPT ------------------------------------------------------------------------------------------------------- */
+
+static bool refuse_at(struct walk *w, enum case_outcome o, uint64_t gpa)
+{
+	w->a->gpa = w->kvm ? keep(gpa, 63, 12) : gpa; /* deviation 4 */
+	return outcome(w, o);
+}
+
+/* EPT-8, deviation 8. */
+static bool ept_violation(struct walk *w, const struct second *s, const struct rights *r)
+{
+	const struct case_question *q = w->q;
+	uint64_t x = 0;
+
+	x |= (uint64_t)s->read << 0;
+	x |= (uint64_t)s->write << 1;
+	x |= (uint64_t)s->fetch << 2;
+	x |= (uint64_t)r->r << 3;
+	x |= (uint64_t)r->w << 4;
+	x |= (uint64_t)r->x << 5;
+	x |= (uint64_t)(q->mbec && r->xu) << 6;
+	x |= (uint64_t)!s->pdpte_load << 7;
+	x |= (uint64_t)s->final << 8;
+	if (s->final && (q->ept_features & CASE_EPT_ADVANCED) && !w->kvm) {
+		x |= (uint64_t)s->guest.u << 9;
+		x |= (uint64_t)s->guest.w << 10;
+		x |= (uint64_t)!s->guest.x << 11;
+	}
+	w->a->exit_qualification = x;
+	return refuse_at(w, CASE_EPT_VIOLATION, s->gpa);
+}
+
+/* EPT-3. */
+static bool ept_misconfigured(const struct walk *w, unsigned level, uint64_t entry)
+{
+	unsigned features = w->q->ept_features;
+	bool r = bit(entry, 0), x = bit(entry, 2);
+	bool leaf = level == 1 || (level <= 3 && bit(entry, 7));
+	uint64_t type = bits(entry, 5, 3);
+
+	if (w->q->mbec || w->kvm) /* deviation 10: also without MBEC */
+		x = x || bit(entry, 10);
+	if (bit(entry, 1) && !r)
+		return true; /* (a) */
+	if (!r && x && !(features & CASE_EPT_EXEC_ONLY))
+		return true; /* (b) */
+	if (bits(entry, 51, w->m))
+		return true; /* (c) */
+	if (level >= 4 && bits(entry, 7, 3))
+		return true; /* (d) */
+	if (level <= 3 && !leaf && bits(entry, 6, 3))
+		return true; /* (d) */
+	if (level == 3 && bit(entry, 7) && !(features & CASE_EPT_1G))
+		return true; /* (d) */
+	if (level == 2 && bit(entry, 7) && !(features & CASE_EPT_2M))
+		return true; /* (d) */
+	if (level == 3 && leaf && bits(entry, 29, 12))
+		return true; /* (e) */
+	if (level == 2 && leaf && bits(entry, 20, 12))
+		return true; /* (e) */
+	if (leaf && (type == 2 || type == 3 || type == 7))
+		return true; /* (f) */
+	return false;
+}
+
+static bool ept_walk(struct walk *w, struct second *s)
+{
+	const struct case_question *q = w->q;
+	unsigned levels = bits(q->eptp, 5, 3) == 4 ? 5 : 4; /* EPT-1 */
+	bool ad = bit(q->eptp, 6); /* EPT-1 */
+	uint64_t table = w->m < 13 ? 0 : keep(q->eptp, w->m - 1, 12); /* EPT-1 */
+	struct rights r = { true, true, true, true, false };
+	uint64_t path[6], entry;
+	unsigned level;
+
+	/* EPT-13, deviation 5 */
+	if (!w->kvm && !(q->knobs & CASE_EPT_IGNORE_HIGH) && bits(s->gpa, 63, levels == 5 ? 57 : 48)) {
+		static const struct rights none = { false, false, false, false, false };
+		return ept_violation(w, s, &none);
+	}
+
+	for (level = levels;; level--) {
+		path[level] = table + 8 * bits(s->gpa, 9 * level + 11, 9 * level + 3);
+		if (!load(w, path[level], 8, &entry)) {
+			if (w->kvm)
+				return ept_violation(w, s, &r); /* deviation 7 */
+			return outcome(w, CASE_NO_MEMORY);
+		}
+		r.r = r.r && bit(entry, 0); /* EPT-6, EPT-8 */
+		r.w = r.w && bit(entry, 1);
+		r.x = r.x && bit(entry, 2);
+		r.xu = r.xu && bit(entry, 10);
+		if (!bits(entry, 2, 0) && !(q->mbec && bit(entry, 10)))
+			return ept_violation(w, s, &r); /* EPT-2, EPT-5 */
+		if (ept_misconfigured(w, level, entry))
+			return refuse_at(w, CASE_EPT_MISCONFIG, s->gpa); /* EPT-3, EPT-5 */
+		if (level == 1 || (level <= 3 && bit(entry, 7)))
+			break;
+		if (ad && w->as_walked)
+			set_bits(w, path[level], 8, 1 << 8); /* AD-2 */
+		table = keep(entry, 51, 12);
+	}
+
+	if (s->read && !r.r)
+		return ept_violation(w, s, &r); /* EPT-6 */
+	if (s->write && !r.w)
+		return ept_violation(w, s, &r); /* EPT-6 */
+	if (s->fetch && !(q->mbec && s->user ? r.xu : r.x))
+		return ept_violation(w, s, &r); /* EPT-6 */
+
+	if (ad) { /* EPT-4, AD-1: root first */
+		for (unsigned i = levels; i > level; i--)
+			set_bits(w, path[i], 8, 1 << 8);
+		set_bits(w, path[level], 8, s->write ? 1 << 8 | 1 << 9 : 1 << 8);
+	}
+	s->shift = 12 + 9 * (level - 1);
+	s->hpa = keep(entry, 51, s->shift) | keep(s->gpa, s->shift - 1, 0);
+	s->rights = r;
+	return true;
+}
+
+/* ---- NPT ------------------------------------------------------------------------------------------------------- */
+
+/* NPT-5. */
+static bool npf(struct walk *w, const struct second *s, bool present, bool rsvd)
+{
+	uint64_t code = 0;
+
+	code |= (uint64_t)present << 0;
+	code |= (uint64_t)s->write << 1;
+	code |= (uint64_t)s->user << 2;
+	code |= (uint64_t)rsvd << 3;
+	code |= (uint64_t)(s->fetch && (bit(w->q->hefer, 11) || bit(w->q->hcr4, 20))) << 4;
+	code |= (uint64_t)s->final << 32;
+	code |= (uint64_t)!s->final << 33;
+	w->a->error_code = code;
+	return refuse_at(w, CASE_NPF, s->gpa);
+}
+
+static bool npt_walk(struct walk *w, struct second *s)
+{
+	const struct case_question *q = w->q;
+	struct format f = { .pse = bit(q->hcr4, 4), .nxe = bit(q->hefer, 11) };
+	struct rights r = { true, true, true, true, true };
+	uint64_t table, path[6], entry;
+	unsigned size, levels, level;
+
+	if (!bit(q->hcr4, 5)) /* NPT-1, MODE-2 */
+		f.mode = MODE_32;
+	else if (!bit(q->hefer, 10))
+		f.mode = MODE_PAE;
+	else if (!bit(q->hcr4, 12))
+		f.mode = MODE_4;
+	else
+		f.mode = MODE_5;
+	size = entry_size(f.mode);
+	levels = levels_of(f.mode);
+	table = root_of(w, f.mode, q->ncr3);
+
+	if (f.mode == MODE_PAE) { /* no registers: from memory at each walk */
+		if (!load(w, table + 8 * index_of(f.mode, 3, s->gpa), 8, &entry)) {
+			if (w->kvm)
+				return npf(w, s, false, false); /* deviation 7 */
+			return outcome(w, CASE_NO_MEMORY);
+		}
+		if (!bit(entry, 0))
+			return npf(w, s, false, false); /* PERM-10 */
+		if (!w->kvm && is_reserved_pdpte(w, entry))
+			return npf(w, s, true, true); /* MODE-7, deviation 11 */
+		table = table_of(f.mode, entry);
+		levels = 2;
+	}
+
+	for (level = levels;; level--) {
+		path[level] = table + size * index_of(f.mode, level, s->gpa);
+		if (!load(w, path[level], size, &entry)) {
+			if (w->kvm)
+				return npf(w, s, false, false); /* deviation 7 */
+			return outcome(w, CASE_NO_MEMORY);
+		}
+		if (!bit(entry, 0))
+			return npf(w, s, false, false); /* PERM-10 */
+		if (is_reserved(w, &f, level, entry))
+			return npf(w, s, true, true); /* PERM-10 */
+		narrow(&f, &r, entry);
+		if (is_leaf(&f, level, entry))
+			break;
+		if (w->as_walked)
+			set_bits(w, path[level], size, 1 << 5); /* AD-2 */
+		table = table_of(f.mode, entry);
+	}
+
+	if (!q->gmet && !r.u)
+		return npf(w, s, true, false); /* NPT-2: all are user accesses; deviation 9 */
+	if (s->write && !r.w)
+		return npf(w, s, true, false); /* NPT-4: whatever hCR0.WP is */
+	if (s->fetch && !r.x)
+		return npf(w, s, true, false); /* NPT-4 */
+	if (q->gmet && s->fetch && !s->user && r.u)
+		return npf(w, s, true, false); /* NPT-7 */
+
+	for (unsigned i = levels; i > level; i--) /* AD-1: root first */
+		set_bits(w, path[i], size, 1 << 5);
+	set_bits(w, path[level], size, s->write ? 1 << 5 | 1 << 6 : 1 << 5);
+	s->shift = shift_of(f.mode, level);
+	s->hpa = page_of(f.mode, level, entry) | keep(s->gpa, s->shift - 1, 0);
+	s->rights = r;
+	return true;
+}
+
+/* ---- Two dimensions -------------------------------------------------------------------------------------------- */
+
+static bool second_stage(struct walk *w, struct second *s)
+{
+	if (w->q->stage2 == CASE_EPT)
+		return ept_walk(w, s);
+	if (w->q->stage2 == CASE_NPT)
+		return npt_walk(w, s);
+	s->hpa = s->gpa;
+	return true;
+}
+
+/* The second stage's translation of the address of a guest table's entry, or of the four PDPTEs. */
+static bool second_stage_of_table(struct walk *w, uint64_t gpa, bool pdpte_load, struct used *e)
+{
+	struct second s = { .gpa = gpa, .pdpte_load = pdpte_load };
+
+	if (w->q->stage2 == CASE_NPT) {
+		s.write = true; /* NPT-2: a user write */
+		s.user = true;
 	} else {
-		q |= 1;
-		if (access == CASE_WRITE)
-			q |= 2;
+		s.read = true; /* EPT-7 */
+		if (w->kvm)
+			s.write = true; /* deviations 3 and 11 */
+		else if (bit(w->q->eptp, 6) && !pdpte_load)
+			s.write = true; /* EPT-7 */
 	}
-	q |= r ? 1 << 3 : 0;
-	q |= w ? 1 << 4 : 0;
-	q |= x ? 1 << 5 : 0;
-	if (m->q->mbec && xu)
-		q |= 1 << 6;
-	if (purpose != FOR_PDPTE_LOAD || m->kvm)
-		q |= 1 << 7;
-	if (purpose == FOR_FINAL) {
-		q |= 1 << 8;
-		if ((m->q->ept_features & CASE_EPT_ADVANCED) && !m->kvm) {
-			q |= g->u ? 1 << 9 : 0;
-			q |= g->w ? 1 << 10 : 0;
-			q |= g->x ? 0 : 1 << 11;
-		}
-	}
-	m->a->exit_qualification = q;
-	m->a->gpa = m->kvm ? at(gpa, 63, 12) : gpa; /* deviation 4 */
-	return stop(m, CASE_EPT_VIOLATION);
-}
-
-/* EPT-3 for a present entry. */
-static bool ept_misconfigured(const struct model *m, uint64_t e, int level)
-{
-	unsigned f = m->q->ept_features;
-	bool r = bit(e, 0), w = bit(e, 1), x = bit(e, 2);
-	bool page = level == 1 || ((level == 2 || level == 3) && bit(e, 7));
-
-	if (m->q->mbec || m->kvm) /* under MBEC XU is an execute right too; deviation 10: always */
-		x = x || bit(e, 10);
-	if (w && !r) /* a */
-		return true;
-	if (!r && x && !(f & CASE_EPT_EXEC_ONLY)) /* b */
-		return true;
-	if (any(e, 51, m->m)) /* c */
-		return true;
-	if (level >= 4 && any(e, 7, 3)) /* d */
-		return true;
-	if ((level == 3 || level == 2) && !page && any(e, 6, 3))
-		return true;
-	if (level == 3 && page && !(f & CASE_EPT_1G))
-		return true;
-	if (level == 2 && page && !(f & CASE_EPT_2M))
-		return true;
-	if (level == 3 && page && any(e, 29, 12)) /* e */
-		return true;
-	if (level == 2 && page && any(e, 20, 12))
-		return true;
-	if (page) { /* f */
-		unsigned type = e >> 3 & 7;
-		if (type == 2 || type == 3 || type == 7)
-			return true;
-	}
-	return false;
-}
-
-static bool walk_ept(struct model *m, uint64_t gpa, enum case_access access, bool user_address, enum purpose purpose, const struct passed *g,
-		     struct passed *out)
-{
-	const struct case_question *q = m->q;
-	bool ad = bit(q->eptp, 6), r = true, w = true, x = true, xu = true;
-	int levels = (int)(q->eptp >> 3 & 7) + 1, level, used = 0;
-	uint64_t table = at(q->eptp, m->m - 1, 12), e = 0;
-	uint64_t where[5];
-
-	/* EPT-13 */
-	if (!m->kvm && !(q->knobs & CASE_EPT_IGNORE_HIGH) && gpa >> (levels == 5 ? 57 : 48))
-		return ept_violation(m, gpa, access, purpose, false, false, false, false, g);
-
-	for (level = levels;; level--) {
-		uint64_t address = table + (gpa >> (12 + 9 * (level - 1)) & 511) * 8;
-
-		if (!case_load(&q->memory, m->a->value, address, 8, &e)) {
-			if (m->kvm) /* deviation 7 */
-				return ept_violation(m, gpa, access, purpose, r, w, x, xu, g);
-			return stop(m, CASE_NO_MEMORY);
-		}
-		where[used++] = address;
-		r = r && bit(e, 0);
-		w = w && bit(e, 1);
-		x = x && bit(e, 2);
-		xu = xu && bit(e, 10);
-		/* EPT-2, EPT-5 */
-		if (!any(e, 2, 0) && !(q->mbec && bit(e, 10)))
-			return ept_violation(m, gpa, access, purpose, r, w, x, xu, g);
-		if (ept_misconfigured(m, e, level)) {
-			m->a->gpa = m->kvm ? at(gpa, 63, 12) : gpa;
-			return stop(m, CASE_EPT_MISCONFIG);
-		}
-		if (level == 1 || (level <= 3 && bit(e, 7)))
-			break;
-		if (ad && m->as_walked) /* AD-2 */
-			set_bit(m, address, 8, 8);
-		table = at(e, 51, 12);
-	}
-
-	/* EPT-6 */
-	bool allowed = access == CASE_READ ? r : access == CASE_WRITE ? w : q->mbec && user_address ? xu : x;
-	if (!allowed)
-		return ept_violation(m, gpa, access, purpose, r, w, x, xu, g);
-
-	out->shift = 12 + 9 * (level - 1);
-	out->address = at(e, 51, out->shift) | at(gpa, out->shift - 1, 0);
-	out->r = r;
-	out->w = out->writable = w;
-	out->x = q->mbec && user_address ? xu : x;
-	out->u = true; /* EPT knows no user pages */
-	if (ad) {
-		for (int i = 0; i < used; i++)
-			set_bit(m, where[i], 8, 8);
-		if (access == CASE_WRITE)
-			set_bit(m, where[used - 1], 8, 9);
-	}
+	if (!second_stage(w, &s))
+		return false;
+	e->gpa = gpa;
+	e->pa = s.hpa;
+	e->rights = s.rights;
 	return true;
 }
 
-/* ---- Entries of 32-bit, PAE, 4-level and 5-level tables, a guest's or a host's ------------------------------------------------ */
-
-enum what { ABSENT, MALFORMED, TABLE, PAGE };
-
-static enum what classify(const struct model *m, int levels, int level, uint64_t e, bool pse, bool nxe)
+/* An A/D update of a guest's entry. False: the EPT doesn't let it happen. */
+static bool update(struct walk *w, const struct used *e, unsigned size, uint64_t set)
 {
-	unsigned f = m->q->features;
-	bool no_pat = !(f & CASE_PAT) && !m->kvm; /* deviation 11 */
+	struct second s = { .gpa = e->gpa, .read = true, .write = true };
 
-	if (!bit(e, 0))
-		return ABSENT; /* MODE-12: nothing else of it counts */
-
-	if (levels == 2) {
-		if (level == 1)
-			return pse && no_pat && bit(e, 7) ? MALFORMED : PAGE; /* MODE-4, MODE-6 */
-		if (!pse || !bit(e, 7))
-			return TABLE; /* MODE-4 */
-		int width = 32; /* MODE-5: M' */
-		if (m->kvm)
-			width = 36; /* deviation 2 */
-		else if ((f & CASE_PSE36) && m->amd && !(m->q->knobs & CASE_PSE36_BY_M))
-			width = 40;
-		else if (f & CASE_PSE36)
-			width = m->m < 40 ? m->m : 40;
-		if (any(e, 21, width - 19))
-			return MALFORMED;
-		return no_pat && bit(e, 12) ? MALFORMED : PAGE; /* MODE-6 */
-	}
-
-	if (levels == 3) {
-		if (level == 3) /* MODE-7 */
-			return any(e, 2, 1) || any(e, 8, 5) || any(e, 63, m->m) ? MALFORMED : TABLE;
-		if (any(e, 62, m->m) || (!nxe && bit(e, 63))) /* MODE-9 */
-			return MALFORMED;
-		if (level == 1)
-			return no_pat && bit(e, 7) ? MALFORMED : PAGE; /* MODE-6 */
-		if (!bit(e, 7))
-			return TABLE;
-		if (any(e, 20, 13))
-			return MALFORMED;
-		return no_pat && bit(e, 12) ? MALFORMED : PAGE;
-	}
-
-	/* MODE-10 */
-	if (any(e, 51, m->m) || (!nxe && bit(e, 63)))
-		return MALFORMED;
-	if (level >= 4) {
-		if (bit(e, 7))
-			return MALFORMED;
-		return m->amd && bit(e, 8) ? MALFORMED : TABLE; /* MODE-11 */
-	}
-	if (level == 3) {
-		if (!bit(e, 7))
-			return m->amd && !m->kvm && (m->q->knobs & CASE_PDPTE_BIT8) && bit(e, 8) ? MALFORMED : TABLE;
-		if (!(f & CASE_PAGE1GB))
-			return MALFORMED;
-		return any(e, 29, 13) ? MALFORMED : PAGE;
-	}
-	if (level == 2) {
-		if (!bit(e, 7))
-			return TABLE;
-		return any(e, 20, 13) ? MALFORMED : PAGE;
-	}
-	return PAGE;
-}
-
-static int shift_of(int levels, int level)
-{
-	return levels == 2 ? (level == 2 ? 22 : 12) : 12 + 9 * (level - 1);
-}
-
-static uint64_t index_of(int levels, int level, uint64_t address)
-{
-	if (levels == 2)
-		return address >> shift_of(levels, level) & 1023;
-	if (levels == 3 && level == 3)
-		return address >> 30 & 3;
-	return address >> shift_of(levels, level) & 511;
-}
-
-/* Where a page's entry leads for this address. */
-static uint64_t page_of(const struct model *m, int levels, int level, uint64_t e, uint64_t address)
-{
-	int shift = shift_of(levels, level);
-	uint64_t page = levels == 2 ? at(e, 31, shift) : at(e, 51, shift);
-
-	if (levels == 2 && level == 2 && (m->kvm || (m->q->features & CASE_PSE36)))
-		page |= at(e, m->kvm ? 16 : 20, 13) >> 13 << 32; /* MODE-5; what M' does not have was found 0 */
-	return page | at(address, shift - 1, 0);
-}
-
-static int levels_of(uint64_t cr0, uint64_t cr4, uint64_t efer)
-{
-	if (!bit(cr0, 31)) /* MODE-1, MODE-2 */
-		return 0;
-	if (!bit(cr4, 5))
-		return 2;
-	if (!bit(efer, 8))
-		return 3;
-	return bit(cr4, 12) ? 5 : 4;
-}
-
-/* MODE-3 */
-static uint64_t root_of(const struct model *m, int levels, uint64_t cr3)
-{
-	return levels == 2 ? at(cr3, 31, 12) : levels == 3 ? at(cr3, 31, 5) : at(cr3, m->m - 1, 12);
-}
-
-/* ---- NPT ------------------------------------------------------------------------------------------------------------ */
-
-/* NPT-5 */
-static bool npf(struct model *m, uint64_t gpa, enum case_access access, bool user, enum purpose purpose, bool present, bool reserved)
-{
-	uint64_t code = 0;
-
-	code |= present ? 1 : 0;
-	code |= access == CASE_WRITE ? 2 : 0;
-	code |= user ? 4 : 0;
-	code |= reserved ? 8 : 0;
-	if (access == CASE_FETCH && (bit(m->q->hefer, 11) || bit(m->q->hcr4, 20)))
-		code |= 16;
-	code |= (uint64_t)1 << (purpose == FOR_FINAL ? 32 : 33);
-	m->a->error_code = code;
-	m->a->gpa = m->kvm ? at(gpa, 63, 12) : gpa;
-	return stop(m, CASE_NPF);
-}
-
-static bool walk_npt(struct model *m, uint64_t gpa, enum case_access access, bool user, enum purpose purpose, struct passed *out)
-{
-	const struct case_question *q = m->q;
-	int levels = levels_of(q->hcr0, q->hcr4, q->hefer), level, used = 0; /* NPT-1 */
-	unsigned size = levels == 2 ? 4 : 8;
-	bool pse = bit(q->hcr4, 4), nxe = bit(q->hefer, 11), u = true, w = true, x = true;
-	uint64_t table = root_of(m, levels, q->ncr3), e = 0;
-	uint64_t where[5];
-
-	if (!q->gmet)
-		user = true; /* NPT-2 */
-	for (level = levels;; level--) {
-		uint64_t address = table + index_of(levels, level, gpa) * size;
-		bool pdpte = levels == 3 && level == 3;
-
-		if (!case_load(&q->memory, m->a->value, address, size, &e)) {
-			if (m->kvm)
-				return npf(m, gpa, access, user, purpose, false, false);
-			return stop(m, CASE_NO_MEMORY);
-		}
-		enum what what = classify(m, levels, level, e, pse, nxe);
-		if (pdpte && m->kvm && what == MALFORMED)
-			what = TABLE; /* deviation 11 */
-		if (what == ABSENT)
-			return npf(m, gpa, access, user, purpose, false, false);
-		if (what == MALFORMED)
-			return npf(m, gpa, access, user, purpose, true, true);
-		if (!pdpte) { /* PERM-2, AD-3 */
-			u = u && bit(e, 2);
-			w = w && bit(e, 1);
-			x = x && !(levels > 2 && nxe && bit(e, 63));
-			where[used++] = address;
-		}
-		if (what == PAGE)
-			break;
-		if (!pdpte && m->as_walked)
-			set_bit(m, address, size, 5);
-		table = levels == 2 ? at(e, 31, 12) : at(e, 51, 12);
-	}
-
-	bool allowed = true;
-	if (access == CASE_WRITE && !w) /* NPT-4: hCR0.WP plays no part */
-		allowed = false;
-	if (access == CASE_FETCH && !x)
-		allowed = false;
-	if (!q->gmet && !u)
-		allowed = false;
-	if (q->gmet && access == CASE_FETCH && u && !user) /* NPT-7 */
-		allowed = false;
-	if (!allowed)
-		return npf(m, gpa, access, user, purpose, true, false);
-
-	out->shift = shift_of(levels, level);
-	out->address = page_of(m, levels, level, e, gpa);
-	out->r = true;
-	out->w = out->writable = w;
-	out->x = x;
-	out->u = u;
-	for (int i = 0; i < used; i++)
-		set_bit(m, where[i], size, 5);
-	if (access == CASE_WRITE)
-		set_bit(m, where[used - 1], size, 6);
+	if (!lacks(w, e->pa, size, set))
+		return true;
+	if (w->q->stage2 == CASE_EPT && !bit(w->q->eptp, 6) && !w->kvm && !e->rights.w)
+		return second_stage(w, &s); /* EPT-7, EPT-16: refused, by the EPT as it is now, which the walk may have changed */
+	set_bits(w, e->pa, size, set);
 	return true;
 }
 
-/* ---- The second stage, whichever it is --------------------------------------------------------------------------------- */
+/* ---- The guest ------------------------------------------------------------------------------------------------- */
 
-/* An entry of a guest's table (EPT-7, NPT-2). */
-static bool second_for_table(struct model *m, uint64_t gpa, bool update, struct passed *out)
+/* ERR-1 ... ERR-6, ERR-10. */
+static bool page_fault(struct walk *w, bool present, bool rsvd, bool pk)
 {
-	const struct case_question *q = m->q;
+	const struct case_question *q = w->q;
+	bool pae = bit(q->cr4, 5), smep = bit(q->cr4, 20), nxe = bit(q->efer, 11);
+	bool id = q->access == CASE_FETCH && (smep || (pae && nxe)); /* ERR-5 */
 
-	out->address = gpa;
-	out->writable = true;
-	if (q->stage2 == CASE_EPT) {
-		bool write = update || bit(q->eptp, 6) || m->kvm; /* deviation 3 */
-		return walk_ept(m, gpa, write ? CASE_WRITE : CASE_READ, false, FOR_TABLE, NULL, out);
-	}
-	if (q->stage2 == CASE_NPT)
-		return walk_npt(m, gpa, CASE_WRITE, true, FOR_TABLE, out);
-	return true;
+	if (w->kvm)
+		id = q->access == CASE_FETCH && (smep || nxe); /* deviation 1 */
+	w->a->error_code = (uint64_t)present << 0 | (uint64_t)(q->access == CASE_WRITE) << 1 | (uint64_t)w->user << 2 |
+			   (uint64_t)rsvd << 3 | (uint64_t)id << 4 | (uint64_t)pk << 5;
+	w->a->cr2 = w->la;
+	return outcome(w, CASE_PAGE_FAULT);
 }
 
-/* The access itself. g: what the guest's tables gave. */
-static bool second_for_final(struct model *m, const struct passed *g, bool user, struct passed *out)
+/* MODE-7: what MOV CR3 does; deviations 7 and 11: KVM raises #GP whatever goes wrong. */
+static bool load_pdptes(struct walk *w, uint64_t pdpte[4])
 {
-	out->address = g->address;
-	out->shift = 99;
-	out->r = out->w = out->x = out->u = true;
-	if (m->q->stage2 == CASE_EPT)
-		return walk_ept(m, g->address, m->q->access, g->u, FOR_FINAL, g, out);
-	if (m->q->stage2 == CASE_NPT)
-		return walk_npt(m, g->address, m->q->access, user, FOR_FINAL, out);
-	return true;
-}
+	struct used table;
 
-static void translated(struct model *m, const struct passed *g, const struct passed *s)
-{
-	int shift = g->shift < s->shift ? g->shift : s->shift;
-	bool x = g->x && s->x;
-
-	if (m->q->stage2 == CASE_NPT && m->q->gmet && s->u && !g->u)
-		x = false;
-	m->a->outcome = CASE_TRANSLATED;
-	m->a->pa = s->address;
-	m->a->page_shift = shift == 99 ? 0 : (unsigned)shift;
-	m->a->rights = (g->u ? CASE_U : 0) | (s->r ? CASE_R : 0) | (g->w && s->w ? CASE_W : 0) | (x ? CASE_X : 0);
-}
-
-/* ---- The guest ------------------------------------------------------------------------------------------------------------ */
-
-static bool page_fault(struct model *m, uint64_t va, bool user, bool present, bool reserved, bool key)
-{
-	const struct case_question *q = m->q;
-	uint64_t code = 0;
-
-	code |= present ? 1 : 0;                     /* ERR-1 */
-	code |= q->access == CASE_WRITE ? 2 : 0;     /* ERR-2 */
-	code |= user ? 4 : 0;                        /* ERR-3 */
-	code |= reserved ? 8 : 0;                    /* ERR-4 */
-	if (q->access == CASE_FETCH) {               /* ERR-5 */
-		bool nxe = bit(q->efer, 11), pae = bit(q->cr4, 5), smep = bit(q->cr4, 20);
-		if (smep || (nxe && (pae || m->kvm))) /* deviation 1 */
-			code |= 16;
-	}
-	code |= key ? 32 : 0;                        /* ERR-6 */
-	m->a->error_code = code;
-	m->a->cr2 = va;                              /* ERR-10 */
-	return stop(m, CASE_PAGE_FAULT);
-}
-
-/* MODE-7: as MOV to CR3. */
-static bool load_pdptes(struct model *m, uint64_t pdpte[4])
-{
-	const struct case_question *q = m->q;
-	struct passed s = { .address = at(q->cr3, 31, 5) };
-	bool ok = true;
-
-	if (q->stage2 == CASE_EPT) /* EPT-7: a read; deviation 11: a write */
-		ok = walk_ept(m, s.address, m->kvm ? CASE_WRITE : CASE_READ, false, FOR_PDPTE_LOAD, NULL, &s);
-	else if (q->stage2 == CASE_NPT)
-		ok = walk_npt(m, s.address, CASE_WRITE, true, FOR_PDPTE_LOAD, &s);
-	for (unsigned i = 0; ok && i < 4; i++) {
-		ok = case_load(&q->memory, m->a->value, s.address + 8 * i, 8, &pdpte[i]);
-		if (!ok)
-			m->a->outcome = CASE_NO_MEMORY;
-	}
-	if (!ok) {
-		if (m->kvm) { /* deviation 11 */
-			m->a->exit_qualification = m->a->error_code = m->a->gpa = 0;
-			m->a->outcome = CASE_PDPTE_FAULT;
+	if (!second_stage_of_table(w, root_of(w, MODE_PAE, w->q->cr3), true, &table)) {
+		if (w->kvm) {
+			w->a->error_code = w->a->exit_qualification = w->a->gpa = 0;
+			w->a->outcome = CASE_PDPTE_FAULT;
 		}
 		return false;
 	}
 	for (unsigned i = 0; i < 4; i++)
-		if (classify(m, 3, 3, pdpte[i], false, false) == MALFORMED)
-			return stop(m, CASE_PDPTE_FAULT);
+		if (!load(w, table.pa + 8 * i, 8, &pdpte[i]))
+			return outcome(w, w->kvm ? CASE_PDPTE_FAULT : CASE_NO_MEMORY);
+	for (unsigned i = 0; i < 4; i++)
+		if (bit(pdpte[i], 0) && is_reserved_pdpte(w, pdpte[i]))
+			return outcome(w, CASE_PDPTE_FAULT);
 	return true;
 }
 
-static bool canonical(uint64_t va, int levels)
+/* PERM-3 ... PERM-7. False: refused. */
+static bool check_rights(struct walk *w, const struct rights *r, unsigned key, bool has_key)
 {
-	bool top = bit(va, levels == 5 ? 56 : 47);
+	const struct case_question *q = w->q;
+	bool wp = bit(q->cr0, 16), smep = bit(q->cr4, 20), smap = bit(q->cr4, 21), pke = bit(q->cr4, 22);
+	bool ac = bit(q->rflags, 18);
+	bool denied = false, pk = false;
 
-	for (int i = levels == 5 ? 56 : 47; i < 64; i++)
-		if (bit(va, i) != top)
+	if (!w->user && q->access == CASE_READ) { /* PERM-3 */
+		if (r->u && smap && (q->implicit || !ac))
+			denied = true;
+	}
+	if (!w->user && q->access == CASE_WRITE) { /* PERM-4 */
+		if (r->u && smap && (q->implicit || !ac))
+			denied = true;
+		if (!r->w && wp)
+			denied = true;
+	}
+	if (!w->user && q->access == CASE_FETCH) { /* PERM-5 */
+		if (!r->x)
+			denied = true;
+		if (r->u && smep)
+			denied = true;
+	}
+	if (w->user) { /* PERM-6 */
+		if (!r->u)
+			denied = true;
+		if (q->access == CASE_WRITE && !r->w)
+			denied = true;
+		if (q->access == CASE_FETCH && !r->x)
+			denied = true;
+	}
+	if (has_key && pke && r->u && q->access != CASE_FETCH) { /* PERM-7 */
+		if (bit(q->pkru, 2 * key))
+			pk = true;
+		if (q->access == CASE_WRITE && bit(q->pkru, 2 * key + 1) && (w->user || wp))
+			pk = true;
+	}
+	if (denied || pk)
+		return page_fault(w, true, false, pk); /* PERM-11, ERR-6 */
+	return true;
+}
+
+/* The last step of a walk: the final address's second stage. With paging off the guest's page has no size: shift 0. */
+static bool final_stage(struct walk *w, uint64_t gpa, const struct rights *guest, bool paging, unsigned shift)
+{
+	const struct case_question *q = w->q;
+	struct second s = { .gpa = gpa, .final = true, .guest = *guest };
+	struct rights r = *guest;
+
+	s.read = q->access == CASE_READ;
+	s.write = q->access == CASE_WRITE;
+	s.fetch = q->access == CASE_FETCH;
+	if (q->stage2 == CASE_EPT)
+		s.user = !paging || guest->u; /* EPT-6, deviation 9 */
+	else
+		s.user = !q->gmet || w->user; /* NPT-2, NPT-7, deviation 9 */
+	if (!second_stage(w, &s))
+		return false;
+
+	if (q->stage2 == CASE_EPT) { /* EPT-6 */
+		r.r = r.r && s.rights.r;
+		r.w = r.w && s.rights.w;
+		r.x = r.x && (q->mbec && s.user ? s.rights.xu : s.rights.x);
+	}
+	if (q->stage2 == CASE_NPT) { /* NPT-4 */
+		r.w = r.w && s.rights.w;
+		r.x = r.x && s.rights.x;
+		if (q->gmet && s.rights.u && !guest->u)
+			r.x = false; /* NPT-7 */
+	}
+	if (q->stage2 != CASE_ONE_DIMENSION && (!paging || s.shift < shift))
+		shift = s.shift;
+	w->a->pa = s.hpa;
+	w->a->page_shift = shift;
+	w->a->rights = (r.r ? CASE_R : 0u) | (r.w ? CASE_W : 0u) | (r.x ? CASE_X : 0u) | (r.u ? CASE_U : 0u);
+	return true;
+}
+
+static bool guest_walk(struct walk *w, const struct format *f)
+{
+	const struct case_question *q = w->q;
+	uint64_t table = root_of(w, f->mode, q->cr3), entry, gpa;
+	unsigned size = entry_size(f->mode), levels = levels_of(f->mode), level, shift;
+	struct rights r = { true, true, true, true, true };
+	struct used path[6];
+
+	if (f->mode == MODE_PAE) { /* MODE-7, AD-3: the PDPTE has neither rights nor A */
+		uint64_t pdpte[4];
+
+		if (w->amd && !w->kvm && q->stage2 == CASE_NPT) { /* MODE-8, deviation 11 */
+			struct used e;
+
+			if (!second_stage_of_table(w, table + 8 * index_of(f->mode, 3, w->la), false, &e))
+				return false;
+			if (!load(w, e.pa, 8, &entry))
+				return outcome(w, CASE_NO_MEMORY);
+			if (bit(entry, 0) && is_reserved_pdpte(w, entry))
+				return page_fault(w, true, true, false);
+		} else {
+			if (q->has_pdpte)
+				memcpy(pdpte, q->pdpte, sizeof(pdpte));
+			else if (!load_pdptes(w, pdpte))
+				return false;
+			entry = pdpte[index_of(f->mode, 3, w->la)];
+		}
+		if (!bit(entry, 0))
+			return page_fault(w, false, false, false); /* MODE-7 */
+		table = table_of(f->mode, entry);
+		levels = 2;
+	}
+
+	for (level = levels;; level--) { /* EPT-12, NPT-6: this order for each entry */
+		struct used *e = &path[level];
+
+		if (!second_stage_of_table(w, table + size * index_of(f->mode, level, w->la), false, e))
 			return false;
-	return true;
-}
-
-/* PERM-3 ... PERM-6 */
-static bool rights_allow(const struct case_question *q, bool user, bool implicit, bool u, bool w, bool x)
-{
-	bool wp = bit(q->cr0, 16), smep = bit(q->cr4, 20), smap = bit(q->cr4, 21), ac = bit(q->rflags, 18);
-
-	if (user) /* PERM-6 */
-		return u && (q->access != CASE_WRITE || w) && (q->access != CASE_FETCH || x);
-	if (q->access == CASE_FETCH) /* PERM-5 */
-		return x && !(u && smep);
-	if (u && smap && (implicit || !ac)) /* PERM-3 */
-		return false;
-	return q->access != CASE_WRITE || w || !wp; /* PERM-4 */
-}
-
-/* PERM-7 */
-static bool key_denies(const struct case_question *q, int levels, bool user, bool u, uint64_t leaf)
-{
-	unsigned key = leaf >> 59 & 15;
-
-	if (levels < 4 || !bit(q->cr4, 22) || !u || q->access == CASE_FETCH)
-		return false;
-	if (bit(q->pkru, (int)(2 * key)))
-		return true;
-	return q->access == CASE_WRITE && bit(q->pkru, (int)(2 * key + 1)) && (user || bit(q->cr0, 16));
-}
-
-/* AD-1: A, and D if asked, of an entry. False: the EPT does not let it be written (EPT-16). */
-static bool update(struct model *m, const struct used *e, unsigned size, bool dirty)
-{
-	struct passed s;
-
-	if (!e->has_flags || (bit(e->entry, 5) && (!dirty || bit(e->entry, 6))))
-		return true;
-	if (!e->writable)
-		return second_for_table(m, e->gpa, true, &s);
-	set_bit(m, e->address, size, 5);
-	if (dirty)
-		set_bit(m, e->address, size, 6);
-	return true;
-}
-
-static void walk_guest(struct model *m, uint64_t va, bool user, bool implicit)
-{
-	const struct case_question *q = m->q;
-	int levels = levels_of(q->cr0, q->cr4, q->efer), level, used = 0;
-	unsigned size = levels == 2 ? 4 : 8;
-	bool pse = bit(q->cr4, 4), nxe = bit(q->efer, 11);
-	uint64_t pdpte[4], table = root_of(m, levels, q->cr3), e = 0;
-	struct passed g = { .u = true, .w = true, .x = true }, s;
-	struct used entries[5];
-	bool in_memory = m->amd && !m->kvm && q->stage2 == CASE_NPT; /* MODE-8; deviation 11 */
-
-	if (levels == 3 && !in_memory) {
-		memcpy(pdpte, q->pdpte, sizeof(pdpte));
-		if (!q->has_pdpte && !load_pdptes(m, pdpte))
-			return;
-	}
-	for (level = levels;; level--) {
-		struct used *now = &entries[used];
-
-		if (levels == 3 && level == 3 && !in_memory) { /* a register, checked when it was loaded */
-			e = pdpte[index_of(3, 3, va)];
-			if (!bit(e, 0)) {
-				page_fault(m, va, user, false, false, false);
-				return;
-			}
-			table = at(e, 51, 12);
-			continue;
+		if (!load(w, e->pa, size, &entry)) {
+			if (w->kvm)
+				return page_fault(w, false, false, false); /* deviation 7 */
+			return outcome(w, CASE_NO_MEMORY);
 		}
-		now->gpa = table + index_of(levels, level, va) * size;
-		if (!second_for_table(m, now->gpa, false, &s)) /* EPT-12, NPT-6 */
-			return;
-		now->address = s.address;
-		now->writable = s.writable;
-		now->has_flags = true;
-		if (!case_load(&q->memory, m->a->value, now->address, size, &e)) {
-			if (m->kvm) /* deviation 7 */
-				page_fault(m, va, user, false, false, false);
-			else
-				stop(m, CASE_NO_MEMORY);
-			return;
-		}
-		now->entry = e;
-		enum what what = classify(m, levels, level, e, pse, nxe); /* of a PDPTE in memory too: MODE-8 */
-		if (what == ABSENT) { /* PERM-10 */
-			page_fault(m, va, user, false, false, false);
-			return;
-		}
-		if (what == MALFORMED) {
-			page_fault(m, va, user, true, true, false);
-			return;
-		}
-		if (levels == 3 && level == 3) { /* no rights there, no A */
-			table = at(e, 51, 12);
-			continue;
-		}
-		g.u = g.u && bit(e, 2); /* PERM-2 */
-		g.w = g.w && bit(e, 1);
-		g.x = g.x && !(levels > 2 && nxe && bit(e, 63));
-		used++;
-		if (what == PAGE)
+		if (!bit(entry, 0))
+			return page_fault(w, false, false, false); /* PERM-10, ERR-1 */
+		if (is_reserved(w, f, level, entry))
+			return page_fault(w, true, true, false); /* PERM-10, ERR-4 */
+		narrow(f, &r, entry); /* PERM-2 */
+		if (is_leaf(f, level, entry))
 			break;
-		if (m->as_walked) {
-			if (!update(m, now, size, false))
-				return;
-			now->has_flags = false; /* done with */
-		}
-		table = levels == 2 ? at(e, 31, 12) : at(e, 51, 12);
+		if (w->as_walked && !update(w, e, size, 1 << 5))
+			return false; /* AD-2, EPT-16 */
+		table = table_of(f->mode, entry);
 	}
 
-	bool denied = key_denies(q, levels, user, g.u, e);
-	if (denied || !rights_allow(q, user, implicit, g.u, g.w, g.x)) { /* PERM-11 */
-		page_fault(m, va, user, true, false, denied);
-		return;
+	/* PERM-10: rights after a complete translation. MODE-13: the key. */
+	if (!check_rights(w, &r, (unsigned)bits(entry, 62, 59), f->mode == MODE_4 || f->mode == MODE_5))
+		return false;
+
+	shift = shift_of(f->mode, level);
+	gpa = page_of(f->mode, level, entry) | keep(w->la, shift - 1, 0);
+	if (!final_stage(w, gpa, &r, true, shift))
+		return false;
+
+	for (unsigned i = levels; i > level; i--) /* AD-1, AD-2, deviation 6: root first */
+		if (!update(w, &path[i], size, 1 << 5))
+			return false;
+	return update(w, &path[level], size, q->access == CASE_WRITE ? 1 << 5 | 1 << 6 : 1 << 5);
+}
+
+/* MODE-16. */
+static bool is_canonical(uint64_t la, enum mode mode)
+{
+	if (mode == MODE_5)
+		return bits(la, 63, 56) == 0 || bits(la, 63, 56) == 0xff;
+	return bits(la, 63, 47) == 0 || bits(la, 63, 47) == 0x1ffff;
+}
+
+static bool walk(struct walk *w)
+{
+	const struct case_question *q = w->q;
+	struct format f = { .pse = bit(q->cr4, 4), .nxe = bit(q->efer, 11) };
+	static const struct rights all = { true, true, true, true, true };
+
+	if (!bit(q->cr0, 31)) /* MODE-1 */
+		return final_stage(w, w->la, &all, false, 0);
+
+	if (!bit(q->cr4, 5)) /* MODE-2 */
+		f.mode = MODE_32;
+	else if (!bit(q->efer, 8))
+		f.mode = MODE_PAE;
+	else if (!bit(q->cr4, 12))
+		f.mode = MODE_4;
+	else
+		f.mode = MODE_5;
+
+	if (w->kvm) {
+		/* deviation 5: no canonical check, and the indices don't reach the bits above the mode's width */
+	} else if (bit(q->efer, 10) && !q->compatibility) {
+		if (!is_canonical(w->la, f.mode)) { /* MODE-16 */
+			w->a->vector = q->stack ? 12 : 13;
+			return outcome(w, CASE_NON_CANONICAL);
+		}
+	} else {
+		w->la = keep(w->la, 31, 0); /* MODE-16 */
 	}
-	g.shift = shift_of(levels, level);
-	g.address = page_of(m, levels, level, e, va);
-	if (!second_for_final(m, &g, user, &s))
-		return;
-	for (int i = 0; i < used; i++)
-		if (!update(m, &entries[i], size, i == used - 1 && q->access == CASE_WRITE))
-			return;
-	translated(m, &g, &s);
+	return guest_walk(w, &f);
 }
 
 void model_walk(const struct case_question *q, struct case_answer *a)
 {
-	struct model m = {
-		.q = q, .a = a,
-		.kvm = q->profile == CASE_KVM_INTEL || q->profile == CASE_KVM_AMD,
-		.amd = q->profile == CASE_AMD || q->profile == CASE_KVM_AMD,
-		.m = q->maxphyaddr > 52 ? 52 : (int)q->maxphyaddr, /* MODE-12 */
-	};
-	int levels = levels_of(q->cr0, q->cr4, q->efer);
-	bool implicit = q->implicit, user = q->user && !implicit; /* PERM-1, ERR-3 */
-	uint64_t va = q->va;
+	struct walk w = { .q = q, .a = a, .la = q->va };
 
-	m.as_walked = !m.kvm && (q->knobs & CASE_AD_AS_WALKED);
-	memset(a, 0, offsetof(struct case_answer, value));
-	memcpy(a->value, q->memory.value, q->memory.count * sizeof(*a->value));
+	w.m = q->maxphyaddr > 52 ? 52 : q->maxphyaddr; /* MODE-12 */
+	w.kvm = q->profile == CASE_KVM_INTEL || q->profile == CASE_KVM_AMD;
+	w.amd = q->profile == CASE_AMD || q->profile == CASE_KVM_AMD;
+	w.as_walked = !w.kvm && (q->knobs & CASE_AD_AS_WALKED); /* deviation 6 */
+	w.user = q->user && (w.kvm || !q->implicit); /* PERM-1 */
 
-	if (!levels) { /* MODE-1 */
-		struct passed g = { .address = va, .shift = 99, .r = true, .w = true, .x = true, .u = true }, s;
-		if (second_for_final(&m, &g, user, &s))
-			translated(&m, &g, &s);
-		return;
-	}
-	if (!m.kvm) { /* deviation 5 */
-		if (levels > 3 && !q->compatibility) {
-			if (!canonical(va, levels)) { /* MODE-16 */
-				a->outcome = CASE_NON_CANONICAL;
-				a->vector = q->stack ? 12 : 13;
-				return;
-			}
-		} else {
-			va = at(va, 31, 0);
-		}
-	}
-	walk_guest(&m, va, user, implicit);
+	a->outcome = CASE_TRANSLATED;
+	a->pa = a->error_code = a->cr2 = a->exit_qualification = a->gpa = 0;
+	a->page_shift = a->rights = a->vector = 0;
+	memcpy(a->value, q->memory.value, q->memory.count * sizeof(a->value[0]));
+
+	if (!walk(&w)) /* a walk that gets past final_stage() may still be refused */
+		a->pa = a->page_shift = a->rights = 0;
 }

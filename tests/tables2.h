@@ -410,8 +410,11 @@ static inline enum pagewalk_status asked_open(struct asked *a, const struct case
 	memcpy(a->value, q->memory.value, q->memory.count * sizeof(*a->value));
 	a->run.reads = a->run.writes = 0;
 	cpu.quirks = quirks;
-	status = q->stage2 == CASE_EPT ? pagewalk_init_ept(n, &cpu, q->eptp, q->mbec) :
-		 q->stage2 ? pagewalk_init_npt(n, &cpu, &host, q->ncr3, q->gmet) : PAGEWALK_OK;
+	status = PAGEWALK_OK;
+	if (q->stage2 == CASE_EPT)
+		status = pagewalk_init_ept(n, &cpu, q->eptp, q->mbec);
+	else if (q->stage2)
+		status = pagewalk_init_npt(n, &cpu, &host, q->ncr3, q->gmet);
 	if (status == PAGEWALK_OK)
 		status = pagewalk_init(w, &cpu, &regs);
 	if (status == PAGEWALK_OK && w->fmt.pdpte_registers && !q->has_pdpte)

@@ -29,17 +29,22 @@ static enum case_profile profile_for(enum shape second, bool kvm)
 	return kvm ? CASE_KVM_AMD : CASE_AMD;
 }
 
-/* MODE-8: this guest's PDPTEs are no registers, except in KVM. */
+/* MODE-8: this guest's PDPTEs are no registers, but in KVM; each walk reads the one that it needs. */
 static bool pdptes_in_memory(enum shape guest, enum shape second)
 {
 	return guest == SHAPE_PAE && second && !is_ept(second);
 }
 
-/* Good tables of both; hardware's profile, but KVM's where PDPTEs were no registers else. */
+/* Good tables of both. */
+static void start_as(enum shape guest, enum shape second, bool ept_ad, bool kvm)
+{
+	tables_start(&t, profile_for(second, kvm), 51, guest, second, ept_ad);
+	tables_guest(&t, VA, 1, !kvm && pdptes_in_memory(guest, second));
+}
+
 static void start(enum shape guest, enum shape second, bool ept_ad)
 {
-	tables_start(&t, profile_for(second, pdptes_in_memory(guest, second)), 51, guest, second, ept_ad);
-	tables_guest(&t, VA, 1, false);
+	start_as(guest, second, ept_ad, false);
 }
 
 /* A and D in all of the guest's entries. */
@@ -183,7 +188,7 @@ static void check_walk(unsigned guest_leaf, const char *name)
  * For each entry of the second stage's tables, and each way to spoil it, one walk: the first step that needs the
  * entry is refused, with what the rules say about that step; or none is, if none needs what was taken.
  */
-static void check_refusals(enum shape guest, enum shape second, unsigned variant, bool pdpte_step, bool kvm)
+static void check_refusals(enum shape guest, enum shape second, unsigned variant, bool kvm)
 {
 	static const struct { uint64_t set, clear; } ept_ways[] = {
 		{ 0, 0 }, { 0, 0x407 }, { BIT(51) | 0x38, 0x407 }, { BIT(51), 0 }, { 0, 1 }, { 0, 2 }, { 0, 4 },
@@ -204,9 +209,7 @@ static void check_refusals(enum shape guest, enum shape second, unsigned variant
 		leaf = 2;
 	t.q.access = (enum case_access)(variant % 3);
 	t.q.user = variant & 64;
-	tables_guest(&t, VA, leaf, pdpte_step);
-	if (pdpte_step)
-		t.q.has_pdpte = false;
+	tables_guest(&t, VA, leaf, !kvm && pdptes_in_memory(guest, second));
 	if (preset)
 		set_guest_flags();
 
@@ -234,10 +237,9 @@ static void check_guest_on_all(enum shape guest)
 {
 	for (size_t s = 0; s < COUNT(seconds); s++)
 		for (unsigned variant = 0; variant < 128; variant += 3) { /* not all, but each bit beside each other */
-			if (!pdptes_in_memory(guest, seconds[s]))
-				check_refusals(guest, seconds[s], variant, false, false);
+			check_refusals(guest, seconds[s], variant, false);
 			if (!(variant & 4)) /* a knob of the hardware's */
-				check_refusals(guest, seconds[s], variant, false, true);
+				check_refusals(guest, seconds[s], variant, true);
 		}
 }
 
@@ -264,14 +266,6 @@ Test(nested, refusals_4)
 Test(nested, refusals_5)
 {
 	check_guest_on_all(SHAPE_5);
-}
-
-/* MODE-8: on AMD hardware a PAE guest's PDPTE is one more entry to read through the second stage. */
-Test(nested, refusals_pae_on_npt_mode_8)
-{
-	for (size_t s = 2; s < COUNT(seconds); s++)
-		for (unsigned variant = 0; variant < 128; variant += 3)
-			check_refusals(SHAPE_PAE, seconds[s], variant, true, false);
 }
 
 /* ---- EPT-12, NPT-6: the guest's faults and the second stage's ---------------------------------------------------- */
@@ -317,6 +311,8 @@ Test(nested, order)
 				continue;
 			if (way == G_RESERVED && t.guest == SHAPE_32)
 				continue; /* 4 KiB tables have nothing reserved */
+			if (way == G_READ_ONLY && t.guest == SHAPE_PAE && t.step[k].level == 3)
+				continue; /* a PDPTE has no rights */
 			check_order(way, k, i, n / G_WAYS & 2);
 		}
 }
@@ -332,7 +328,7 @@ Test(nested, number_of_reads)
 		{ SHAPE_4, SHAPE_EPT4, 24 }, { SHAPE_4, SHAPE_4, 24 }, { SHAPE_4, SHAPE_EPT5, 29 },
 		{ SHAPE_5, SHAPE_EPT5, 35 }, { SHAPE_5, SHAPE_5, 35 }, { SHAPE_5, SHAPE_EPT4, 29 },
 		{ SHAPE_32, SHAPE_EPT4, 14 }, { SHAPE_32, SHAPE_32, 8 }, { SHAPE_PAE, SHAPE_EPT4, 14 },
-		{ SHAPE_4, SHAPE_PAE, 19 }, { SHAPE_4, SHAPE_32, 14 },
+		{ SHAPE_4, SHAPE_PAE, 19 }, { SHAPE_4, SHAPE_32, 14 }, { SHAPE_PAE, SHAPE_4, 19 },
 	};
 
 	for (size_t i = 0; i < COUNT(rows); i++) {
@@ -517,10 +513,7 @@ Test(nested, read_k_fails)
 			bool kvm = n & 1;
 			unsigned k = 0;
 
-			start(guests[p % COUNT(guests)], seconds[p / COUNT(guests)], n & 2);
-			if (!kvm && pdptes_in_memory(t.guest, t.second))
-				continue;
-			t.q.profile = profile_for(t.second, kvm);
+			start_as(guests[p % COUNT(guests)], seconds[p / COUNT(guests)], n & 2, kvm);
 			t.q.access = (enum case_access)(n / 8);
 			t.q.user = n & 4;
 			t.q.mbec = true;
@@ -540,8 +533,6 @@ Test(nested, write_k_fails)
 		unsigned all;
 
 		start(guests[p % COUNT(guests)], seconds[p / COUNT(guests) % COUNT(seconds)], true);
-		if (pdptes_in_memory(t.guest, t.second))
-			continue; /* KVM's */
 		t.q.knobs = p >= PAIRS ? CASE_AD_AS_WALKED : 0;
 		t.q.access = CASE_WRITE;
 		hook_clear();
@@ -573,8 +564,7 @@ Test(nested, write_k_fails_kvm)
 	for (size_t s = 0; s < COUNT(rows); s++) {
 		unsigned all;
 
-		start(SHAPE_4, rows[s].second, true);
-		t.q.profile = is_ept(rows[s].second) ? CASE_KVM_INTEL : CASE_KVM_AMD;
+		start_as(SHAPE_4, rows[s].second, true, true);
 		t.q.access = CASE_WRITE;
 		hook_clear();
 		EXPECT(ask_hooked(), LEADS(t.step[4].pa), "4-level on %s", shapes[rows[s].second].name);
@@ -615,8 +605,10 @@ Test(nested, lost_updates)
 		EXPECT(ask_hooked(), to, "%s", t.name);
 		levels = shapes[t.second].levels;
 		whole = hook.reads;
-		/* Reads up to the guest's first update. */
-		first = as_walked && t.q.profile < CASE_KVM_INTEL ? levels + 1 : whole;
+		/* Reads up to the guest's first update; a PDPTE has none. */
+		first = as_walked ? levels + 1 : whole;
+		if (as_walked && pdptes_in_memory(t.guest, t.second))
+			first *= 2;
 
 		for (unsigned lost = 1; lost <= PAGEWALK_MAX_ATTEMPTS; lost++) {
 			bool over = lost == PAGEWALK_MAX_ATTEMPTS;
@@ -751,7 +743,7 @@ Test(nested, bad_second_stages)
 	struct pagewalk_cpu cpu;
 
 	for (size_t g = 0; g < COUNT(guests); g++)
-		for (unsigned n = 0; n < 6; n++) {
+		for (unsigned n = 0; n < 7; n++) {
 			uint64_t pa, pdpte[4] = { 1, 2, 3, 4 };
 			struct kvm_pagewalk *w = &a.run.guest.walk;
 
@@ -780,8 +772,14 @@ Test(nested, bad_second_stages)
 				cr_assert_eq(pagewalk_init_ept(&other, &cpu, 0x1f, false), PAGEWALK_BAD_STATE,
 					     "a bad EPTP is accepted");
 				break;
+			case 5: /* refused when it was good already */
+				cr_assert_eq(pagewalk_init_ept(&other, &cpu, t.q.eptp, false), PAGEWALK_OK,
+					     "an EPTP is refused");
+				cr_assert_eq(pagewalk_init_npt(&other, &cpu, &off, 0, false), PAGEWALK_BAD_STATE,
+					     "NPT without paging");
+				break;
 			}
-			w->ngpa_walk = n == 5 ? w : &other; /* itself */
+			w->ngpa_walk = n == 6 ? w : &other; /* itself */
 			EXPECT_NUMBER(pagewalk_translate(w, VA, PAGEWALK_ACCESS_READ, &a.run.walk), PAGEWALK_BAD_STATE,
 				      "%s, bad second stage %u", t.name, n);
 			EXPECT_NUMBER(pagewalk_translate_gpa(w, 0, PAGEWALK_PFERR_GUEST_PAGE, &pa, &a.run.walk),
@@ -824,34 +822,64 @@ static enum pagewalk_status init_as(struct kvm_pagewalk *w, const struct pagewal
 	return guest ? pagewalk_init(w, cpu, &regs) : pagewalk_init_npt(w, cpu, &regs, 0x5000, true);
 }
 
+/* Each bit of the entries on the way to one GPA, for a walker of the second stage that is open. */
+static void check_each_bit(const char *before)
+{
+	uint64_t gpa = t.step[0].gpa;
+
+	for (unsigned level = 1; level <= shapes[t.second].levels; level++)
+		for (unsigned bit = 0; bit < 8 * shapes[t.second].size; bit++) {
+			uint64_t at = second_at(&t, gpa, level), good = entry_now(&t, t.second, at);
+			struct judged j;
+
+			case_store(&t.q.memory, a.value, at, shapes[t.second].size, good ^ BIT(bit));
+			j = judge(&t, a.value, gpa, BY_ACCESS, CASE_READ, true, ALL_RIGHTS);
+			EXPECT(ask_walker(&a, &a.run.second.walk, gpa, PAGEWALK_PFERR_GUEST_FINAL), j.outcome,
+			       "%s after %s, features 0x%x, bit %u of entry %u", t.name, before, t.q.features, bit,
+			       level);
+			case_store(&t.q.memory, a.value, at, shapes[t.second].size, good);
+		}
+}
+
 /* A walker may change its kind; nothing of the old one stays. */
 Test(nested, init_again)
 {
-	for (size_t s = 0; s < COUNT(seconds); s++)
-		for (size_t n = 0; n < 2 * COUNT(seconds); n++) {
-			struct pagewalk_regs host;
-			struct kvm_pagewalk *w = &a.run.second.walk;
-			enum shape before = seconds[n / 2];
-			enum pagewalk_status status;
-			struct pagewalk_cpu cpu;
+	for (size_t n = 0; n < COUNT(seconds) * COUNT(seconds) * 2 * 2; n++) {
+		enum shape second = seconds[n % COUNT(seconds)], before = seconds[n / COUNT(seconds) % COUNT(seconds)];
+		bool guest = n / (COUNT(seconds) * COUNT(seconds)) & 1,
+		     poor = n / (COUNT(seconds) * COUNT(seconds)) & 2;
+		struct kvm_pagewalk *w = &a.run.second.walk;
+		struct pagewalk_cpu cpu;
+		struct pagewalk_regs host;
 
-			start(SHAPE_4, seconds[s], true);
-			cr_assert_eq(asked_open(&a, &t.q, 0), PAGEWALK_OK, "the walkers are refused");
-			cpu = w->cpu;
-			w->pkru = ~(uint32_t)0;
-			cr_assert_eq(init_as(w, &cpu, before, n & 1), PAGEWALK_OK, "%s is refused",
-				     shapes[before].name);
-			host = (struct pagewalk_regs){ t.q.hcr0, t.q.hcr4, t.q.hefer, false };
-			if (is_ept(seconds[s]))
-				status = pagewalk_init_ept(w, &cpu, t.q.eptp, false);
-			else
-				status = pagewalk_init_npt(w, &cpu, &host, t.q.ncr3, false);
-			cr_assert_eq(status, PAGEWALK_OK, "%s is refused", shapes[seconds[s]].name);
-			EXPECT(ask_walker(&a, &a.run.guest.walk, VA, PAGEWALK_ACCESS_WRITE), LEADS(t.step[4].pa),
-			       "%s after %s", t.name, shapes[before].name);
-			EXPECT_NUMBER(a.run.reads, 4 + 5 * shapes[seconds[s]].levels, "%s after %s: reads", t.name,
-				      shapes[before].name);
+		start(SHAPE_OFF, second, true);
+		if (!is_ept(second)) /* bits of nCR3 that are ignored there */
+			t.q.ncr3 |= 0x18 | (second <= SHAPE_PAE ? BITS(63, 32) : 0);
+		cr_assert_eq(asked_open(&a, &t.q, 0), PAGEWALK_OK, "the walkers are refused");
+		cpu = w->cpu;
+		w->pkru = ~(uint32_t)0;
+		cr_assert_eq(init_as(w, &cpu, before, guest), PAGEWALK_OK, "%s is refused", shapes[before].name);
+		if (poor) {
+			t.q.features &= ~(unsigned)(CASE_PAGE1GB | CASE_PSE36 | CASE_PAT);
+			t.q.ept_features = CASE_EPT_AD | CASE_EPT_5L;
+			t.q.hcr4 &= ~BIT(4);
+			t.q.hefer &= ~BIT(11);
 		}
+		cpu = library_cpu(&t.q);
+		host = (struct pagewalk_regs){ t.q.hcr0, t.q.hcr4, t.q.hefer, false };
+		if (is_ept(second))
+			cr_assert_eq(pagewalk_init_ept(w, &cpu, t.q.eptp, false), PAGEWALK_OK, "%s is refused", t.name);
+		else
+			cr_assert_eq(pagewalk_init_npt(w, &cpu, &host, t.q.ncr3, false), PAGEWALK_OK, "%s is refused",
+				     t.name);
+		EXPECT(ask_walker(&a, &a.run.guest.walk, t.q.va, PAGEWALK_ACCESS_WRITE), LEADS(t.step[0].pa),
+		       "%s after %s", t.name, shapes[before].name);
+		EXPECT_NUMBER(a.run.reads, shapes[second].levels, "%s after %s: reads", t.name, shapes[before].name);
+		EXPECT_NUMBER(pagewalk_rights(&a.run.guest.walk, &a.run.walk), 15, "%s after %s: rights()", t.name,
+			      shapes[before].name);
+		w->cmpxchg_gpte = NULL; /* the flags are checked elsewhere */
+		check_each_bit(shapes[before].name);
+	}
 }
 
 /* ---- One stage by itself ----------------------------------------------------------------------------------------- */
@@ -987,89 +1015,99 @@ Test(nested, walk_addr)
 
 /* ---- PDPTE registers --------------------------------------------------------------------------------------------- */
 
-/* Under EPT a read (test_ept.c has more); under nested paging a user's write, as all of a table's are (NPT-2). */
+/*
+ * Under EPT a read (test_ept.c has more); under nested paging, where KVM has the registers too (deviation 11), a user's
+ * write, as all accesses to tables are (NPT-2).
+ */
 Test(nested, load_pdptrs)
 {
-	for (size_t s = 0; s < COUNT(seconds) + 1; s++)
-		for (unsigned n = 0; n < 2 * 3; n++) {
-			enum shape second = s == COUNT(seconds) ? SHAPE_OFF : seconds[s];
-			bool ept = is_ept(second), ad = n & 1;
-			unsigned spoil = n / 2; /* 1: read-only, 2: absent */
-			uint64_t loaded[4] = { 1, 2, 3, 4 }, base, want[CASE_MAX_WORDS];
-			struct outcome expected = { TO, 0, 0 }, o;
+	for (unsigned n = 0; n < (COUNT(seconds) + 1) * 2 * 3; n++) {
+		enum shape second = n / 6 == COUNT(seconds) ? SHAPE_OFF : seconds[n / 6];
+		bool ept = is_ept(second), ad = n & 1;
+		unsigned spoil = n / 2 % 3, levels = shapes[second].levels; /* spoil: 1 read-only, 2 absent */
+		uint64_t loaded[4] = { 1, 2, 3, 4 }, table, want[CASE_MAX_WORDS];
+		struct outcome expected = { TO, 0, 0 }, o;
 
-			tables_start(&t, ept || !second ? CASE_INTEL : CASE_AMD, 51, SHAPE_PAE, second, ad);
-			tables_guest(&t, VA, 1, true);
-			base = t.step[0].pa & ~(uint64_t)0x1f;
-			for (unsigned k = 0; k < 4; k++)
-				entry_set(&t, SHAPE_PAE, base + 8 * k, (uint64_t)(k + 5) << 12 | (k & 1));
-			if (spoil && second)
-				second_edit(&t, t.q.cr3, 1, 0, spoil == 1 ? 2 : 0x407);
-			if (second && spoil == 2)
-				expected = ept ? VIOLATES(1, t.q.cr3) : NPFS(0x200000006, t.q.cr3);
-			else if (second && spoil == 1 && !ept)
-				expected = NPFS(0x200000007, t.q.cr3);
-			t.q.has_pdpte = true;
-			cr_assert_eq(asked_open(&a, &t.q, 0), PAGEWALK_OK, "the walkers are refused");
-			a.run.status = pagewalk_load_pdptrs(&a.run.guest.walk, t.q.cr3, loaded, &a.run.walk);
-			o = outcome_of(a.run.status, &a.run.walk);
-			o.code = o.what == TO ? 0 : o.code;
-			EXPECT(o, expected, "load on %s, A/D %d, spoilt %u", shapes[second].name, ad, spoil);
-			for (unsigned k = 0; k < 4; k++)
-				EXPECT_NUMBER(loaded[k],
-					      expected.what == TO ? (uint64_t)(k + 5) << 12 | (k & 1) : k + 1,
-					      "load on %s: PDPTE %u", shapes[second].name, k);
-			memcpy(want, t.q.memory.value, t.q.memory.count * sizeof(*want));
-			for (unsigned level = 1; level <= shapes[second].levels && expected.what == TO; level++)
-				if (ept ? ad : second != SHAPE_PAE || level < 3)
-					flag_entry(&t, want, second, second_at(&t, t.q.cr3, level),
-						   ept ? 0x100 : level > 1 ? 0x20 : 0x60);
-			EXPECT_MEMORY(&t, a.value, want, "load on %s, A/D %d, spoilt %u", shapes[second].name, ad,
-				      spoil);
-			EXPECT_NUMBER(a.run.reads,
-				      expected.what == TO ? 4 + shapes[second].levels : shapes[second].levels,
-				      "load on %s: reads", shapes[second].name);
-			EXPECT_NUMBER(a.run.walk.guest.max_level, 0, "load on %s: guest.max_level",
-				      shapes[second].name);
-		}
+		tables_start(&t, ept || !second ? CASE_INTEL : CASE_AMD, 51, SHAPE_PAE, second, ad);
+		tables_guest(&t, VA, 1, true);
+		table = t.step[0].pa & ~(uint64_t)0x1f;
+		for (unsigned k = 0; k < 4; k++)
+			entry_set(&t, SHAPE_PAE, table + 8 * k, (uint64_t)(k + 5) << 12 | (k & 1));
+		if (spoil && second)
+			second_edit(&t, t.q.cr3, 1, 0, spoil == 1 ? 2 : 0x407);
+		if (second && spoil == 2)
+			expected = ept ? VIOLATES(1, t.q.cr3) : NPFS(0x200000006, t.q.cr3);
+		else if (second && spoil == 1 && !ept)
+			expected = NPFS(0x200000007, t.q.cr3);
+		t.q.has_pdpte = true;
+		cr_assert_eq(asked_open(&a, &t.q, PAGEWALK_QUIRK_KVM_PAE_CACHED), PAGEWALK_OK,
+			     "the walkers are refused");
+		a.run.status = pagewalk_load_pdptrs(&a.run.guest.walk, t.q.cr3, loaded, &a.run.walk);
+		o = outcome_of(a.run.status, &a.run.walk);
+		o.code = o.what == TO ? 0 : o.code;
+		EXPECT(o, expected, "load, %s, spoilt %u", t.name, spoil);
+		for (unsigned k = 0; k < 4; k++)
+			EXPECT_NUMBER(loaded[k], expected.what == TO ? (uint64_t)(k + 5) << 12 | (k & 1) : k + 1,
+				      "load, %s: PDPTE %u", t.name, k);
+		memcpy(want, t.q.memory.value, t.q.memory.count * sizeof(*want));
+		for (unsigned level = 1; level <= levels && expected.what == TO; level++)
+			if (ept ? ad : second != SHAPE_PAE || level < 3)
+				flag_entry(&t, want, second, second_at(&t, t.q.cr3, level),
+					   ept ? 0x100 : level > 1 ? 0x20 : 0x60);
+		EXPECT_MEMORY(&t, a.value, want, "load, %s, spoilt %u", t.name, spoil);
+		EXPECT_NUMBER(a.run.reads, expected.what == TO ? 4 + levels : levels, "load, %s: reads", t.name);
+		EXPECT_NUMBER(a.run.walk.guest.max_level, 0, "load, %s: guest.max_level", t.name);
+	}
+}
+
+/* MODE-8: there is nothing to load, and what there is in memory doesn't matter yet. */
+Test(nested, load_pdptrs_mode_8)
+{
+	for (size_t s = 0; s < COUNT(seconds); s++) {
+		uint64_t loaded[4] = { 1, 2, 3, 4 };
+
+		if (is_ept(seconds[s]))
+			continue;
+		start(SHAPE_PAE, seconds[s], false);
+		tables_edit(&t, 3, BIT(1), 0);
+		second_edit(&t, t.q.cr3, 1, 0, 2);
+		cr_assert_eq(asked_open(&a, &t.q, 0), PAGEWALK_OK, "the walkers are refused");
+		EXPECT_NUMBER(pagewalk_load_pdptrs(&a.run.guest.walk, t.q.cr3, loaded, &a.run.walk), PAGEWALK_OK,
+			      "load, %s", t.name);
+		EXPECT_NUMBER(a.run.reads + a.run.writes, 0, "load, %s: callbacks", t.name);
+		EXPECT_NUMBER(loaded[0] | loaded[1] << 4 | loaded[2] << 8 | loaded[3] << 12, 0x4321, "load, %s: PDPTEs",
+			      t.name);
+	}
 }
 
 /* A k-th read that fails is NO_MEMORY; a load whose second-stage update loses is tried again, up to the bound. */
 Test(nested, load_pdptrs_callbacks)
 {
-	for (size_t s = 0; s < 2; s++) {
-		enum shape second = s ? SHAPE_4 : SHAPE_EPT4;
-		struct kvm_pagewalk *w = &a.run.guest.walk;
-		uint64_t loaded[4];
+	uint64_t loaded[4];
 
-		tables_start(&t, s ? CASE_AMD : CASE_INTEL, 51, SHAPE_PAE, second, true);
+	start(SHAPE_PAE, SHAPE_EPT4, true);
+	for (unsigned n = 0; n < 8 + 8; n++) {
+		unsigned k = n & 7;
+		struct outcome want, o;
+		uint64_t frame;
+
+		tables_start(&t, CASE_INTEL, 51, SHAPE_PAE, SHAPE_EPT4, true);
 		tables_guest(&t, VA, 1, true);
 		t.q.has_pdpte = true;
-		for (unsigned n = 0; n < 8 + 8; n++) {
-			unsigned k = n & 7;
-			struct outcome want;
-
-			hook_clear();
-			hooked_open();
-			if (n < 8) {
-				hook.fail_read = k + 1;
-				want = (struct outcome){ NO_MEMORY, 0, (t.step[0].pa & ~(uint64_t)31) + 8 * (k - 4) };
-				if (k < 4)
-					want.at = second_at(&t, t.q.cr3, 4 - k);
-			} else {
-				hook.lose_second = k + 1;
-				want = (struct outcome){ k == 7 ? RETRY : TO, 0, 0 };
-			}
-			a.run.status = pagewalk_load_pdptrs(w, t.q.cr3, loaded, &a.run.walk);
-			if (n < 8) {
-				EXPECT(outcome_of(a.run.status, &a.run.walk), want, "load on %s: read %u fails",
-				       shapes[second].name, k + 1);
-				EXPECT_NUMBER(a.run.walk.fault.second_stage, k < 4, "load: read %u fails: second_stage",
-					      k + 1);
-			} else {
-				EXPECT_NUMBER(outcome_of(a.run.status, &a.run.walk).what, want.what,
-					      "load on %s: %u updates lose", shapes[second].name, k + 1);
-			}
+		frame = t.step[0].pa & ~(uint64_t)31;
+		hook_clear();
+		hooked_open();
+		hook.fail_read = n < 8 ? k + 1 : 0;
+		hook.lose_second = n < 8 ? 0 : k + 1;
+		a.run.status = pagewalk_load_pdptrs(&a.run.guest.walk, t.q.cr3, loaded, &a.run.walk);
+		o = outcome_of(a.run.status, &a.run.walk);
+		if (n < 8) {
+			want = (struct outcome){ NO_MEMORY, 0,
+						 k < 4 ? second_at(&t, t.q.cr3, 4 - k) : frame + 8 * (k - 4) };
+			EXPECT(o, want, "load: read %u fails", k + 1);
+			EXPECT_NUMBER(a.run.walk.fault.second_stage, k < 4, "load: read %u fails: second_stage", k + 1);
+		} else {
+			EXPECT_NUMBER(o.what, k == 7 ? RETRY : TO, "load: %u updates lose", k + 1);
 		}
 	}
 }
@@ -1122,9 +1160,9 @@ Test(nested, page_shift)
 			continue;
 		if (sl > (second == SHAPE_32 || second == SHAPE_PAE ? 2u : 3u))
 			continue;
-		tables_start(&t, profile_for(second, true), 51, guest, second, true);
+		tables_start(&t, profile_for(second, false), 51, guest, second, true);
 		t.second_leaf = sl;
-		tables_guest(&t, VA, gl, false);
+		tables_guest(&t, VA, gl, pdptes_in_memory(guest, second));
 		EXPECT(ask(&a, &t), LEADS(t.step[t.steps - 1].pa), "%s, levels %u and %u", t.name, gl, sl);
 		gs = guest ? shape_shift(guest, gl) : 64;
 		ss = shape_shift(second, sl);

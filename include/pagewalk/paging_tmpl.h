@@ -235,8 +235,9 @@ static inline enum pagewalk_status FNAME(walk_pdpte)(const struct PAGEWALK_TAG *
 	}
 	if (!FNAME(is_present_gpte)(w, e->pte))
 		return pagewalk_refuse_(w, 0, 0, PAGEWALK_RULE(MODE, 7), out);
-	/* A register was checked when it was loaded. */
-	if (!is_register && !(w->cpu.quirks & PAGEWALK_QUIRK_KVM_NPT_PDPTE) && FNAME(is_rsvd_bits_set)(w, e->pte, 3))
+	/* A register was checked when it was loaded; a nested table's PDPTE is not checked by KVM. */
+	if (!is_register && !(w->fmt.kind == PAGEWALK_KIND_NPT && (w->cpu.quirks & PAGEWALK_QUIRK_KVM_NPT_PDPTE)) &&
+	    FNAME(is_rsvd_bits_set)(w, e->pte, 3))
 		return pagewalk_refuse_(w, PAGEWALK_PFERR_PRESENT | PAGEWALK_PFERR_RSVD, 0, PAGEWALK_RULE(MODE, 7), out);
 	*table = e->pte & PAGEWALK_ADDRESS;
 	return PAGEWALK_OK;
