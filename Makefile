@@ -55,9 +55,9 @@ build/tests: $(SUITES) $(SUPPORT) $(ALL_HEADERS) | build
 
 # The suites without Criterion, in one process: for sanitizers, for leaks, for other machines (tests/suite.h).
 PLAIN = -DSUITE_PLAIN tests/plain.c $(SUITES) $(SUPPORT)
-# What needs neither JSON nor files, for machines whose libraries are not here.
-PLAIN_FEW = -DSUITE_PLAIN tests/plain.c $(filter-out tests/test_vector.c tests/test_image.c,$(SUITES)) \
-	tests/library.c tests/model.c tests/generate.c
+# All but what needs JSON, for machines whose libraries are not here.
+PLAIN_FEW = -DSUITE_PLAIN tests/plain.c $(filter-out tests/test_vector.c,$(SUITES)) \
+	tests/library.c tests/model.c tests/generate.c examples/pagewalk/image.c
 
 build/tests-sanitized: $(SUITES) $(SUPPORT) $(ALL_HEADERS) tests/plain.c | build
 	$(COMPILE) -O1 -fsanitize=address,undefined -fno-sanitize-recover=all $(PLAIN) $(JANSSON) -o $@
@@ -69,7 +69,7 @@ build/compare-sanitized: tests/compare.c $(SUPPORT) $(ALL_HEADERS) | build
 	$(COMPILE) -O1 -fsanitize=address,undefined -fno-sanitize-recover=all tests/compare.c $(SUPPORT) $(JANSSON) -o $@
 
 build/tests-m32: $(SUITES) $(SUPPORT) $(ALL_HEADERS) tests/plain.c | build
-	gcc -m32 -msse2 -mfpmath=sse $(CPPFLAGS_ALL) -std=gnu11 $(WARNINGS) -O2 $(PLAIN_FEW) -o $@
+	gcc -m32 -msse2 -mfpmath=sse -idirafter /usr/include/x86_64-linux-gnu $(CPPFLAGS_ALL) -std=gnu11 $(WARNINGS) -O2 $(PLAIN_FEW) -o $@
 
 build/tests-s390x: $(SUITES) $(SUPPORT) $(ALL_HEADERS) tests/plain.c | build
 	s390x-linux-gnu-gcc -static $(CPPFLAGS_ALL) -std=gnu11 $(WARNINGS) -O2 $(PLAIN_FEW) -o $@
