@@ -996,7 +996,7 @@ Test(nested, walk_addr)
 		start(guests[p % COUNT(guests)], seconds[p / COUNT(guests)], true);
 		s = second ? t.second : t.guest;
 		if (s == SHAPE_OFF)
-			continue; /* no instance of the template */
+			continue; /* no tables to walk */
 		want = LEADS(t.step[second ? 0 : t.steps - 1].pa);
 		if (lost == PAGEWALK_MAX_ATTEMPTS)
 			want = (struct outcome){ RETRY, 0, 0 };
@@ -1010,6 +1010,65 @@ Test(nested, walk_addr)
 			EXPECT(walk_addr(&a.run.guest.walk, s, VA, PAGEWALK_ACCESS_READ), want,
 			       "%s: walk_addr of the guest, %u updates lose", t.name, lost);
 		EXPECT_NUMBER(a.run.walk.guest.max_level, second ? 0 : shapes[s].levels, "%s: guest.max_level", t.name);
+	}
+}
+
+/* Where there are no tables, or no walker yet, it has nothing to walk. */
+Test(nested, walk_addr_without_tables)
+{
+	static const enum shape instances[] = { SHAPE_32, SHAPE_4, SHAPE_EPT4 };
+	static struct kvm_pagewalk fresh;
+
+	for (size_t i = 0; i < COUNT(instances); i++)
+		for (size_t s = 0; s < COUNT(seconds); s++) {
+			start(SHAPE_OFF, seconds[s], true);
+			cr_assert_eq(asked_open(&a, &t.q, 0), PAGEWALK_OK, "the walkers are refused");
+			EXPECT(walk_addr(&a.run.guest.walk, instances[i], VA, 0), ((struct outcome){ BAD_STATE, 0, 0 }),
+			       "%s, instance %s", t.name, shapes[instances[i]].name);
+			EXPECT(walk_addr(&fresh, instances[i], VA, 0), ((struct outcome){ BAD_STATE, 0, 0 }),
+			       "a fresh walker, instance %s", shapes[instances[i]].name);
+			EXPECT_NUMBER(a.run.reads, 0, "%s: reads", t.name);
+		}
+}
+
+/* A refused walker says so whatever it is asked, also what it would have known before. */
+Test(nested, refused_walker)
+{
+	struct pagewalk_regs bad = { BIT(31), 0, 0, false }; /* PG without PE */
+	struct kvm_pagewalk *w = &a.run.guest.walk;
+	struct pagewalk_cpu cpu;
+
+	start(SHAPE_4, SHAPE_EPT4, true);
+	cr_assert_eq(asked_open(&a, &t.q, 0), PAGEWALK_OK, "the walkers are refused");
+	cpu = w->cpu;
+	EXPECT(ask_walker(&a, w, BIT(60), PAGEWALK_ACCESS_READ), ((struct outcome){ GP, 0, 0 }),
+	       "a good one, not canonical");
+	EXPECT_NUMBER(pagewalk_init(w, &cpu, &bad), PAGEWALK_BAD_STATE, "PG without PE");
+	EXPECT(ask_walker(&a, w, BIT(60), PAGEWALK_ACCESS_READ), ((struct outcome){ BAD_STATE, 0, 0 }),
+	       "a refused one, not canonical");
+	EXPECT(ask_walker(&a, w, VA, PAGEWALK_ACCESS_READ), ((struct outcome){ BAD_STATE, 0, 0 }), "a refused one");
+}
+
+/* pagewalk_refresh() is for guests: a second stage's walker stays as it is. */
+Test(nested, refresh_of_a_second_stage)
+{
+	for (size_t s = 0; s < COUNT(seconds); s++) {
+		struct kvm_pagewalk *w = &a.run.second.walk;
+		struct pagewalk_regs regs;
+
+		start(SHAPE_OFF, seconds[s], true);
+		cr_assert_eq(asked_open(&a, &t.q, 0), PAGEWALK_OK, "the walkers are refused");
+		for (size_t g = 0; g < COUNT(guests); g++) {
+			regs = (struct pagewalk_regs){ 0, 0, 0, false };
+			shape_registers(guests[g], &regs.cr0, &regs.cr4, &regs.efer);
+			EXPECT_NUMBER(pagewalk_refresh(w, &regs), PAGEWALK_BAD_STATE, "%s, refreshed as %s", t.name,
+				      shapes[guests[g]].name);
+			regs.cr0 = BIT(31);
+			EXPECT_NUMBER(pagewalk_refresh(w, &regs), PAGEWALK_BAD_STATE,
+				      "%s, refreshed with PG without PE", t.name);
+			EXPECT(ask_walker(&a, &a.run.guest.walk, VA, PAGEWALK_ACCESS_WRITE), LEADS(t.step[0].pa),
+			       "%s, refreshed as %s", t.name, shapes[guests[g]].name);
+		}
 	}
 }
 

@@ -292,8 +292,8 @@ Test(npt, high_addresses)
 			t.q.va ^= BIT(bit);
 			EXPECT(ask(&a, &t), (bit >= width[hosts[h]] ? LEADS(t.step[0].pa) : NPFS(0x100000004, t.q.va)),
 			       "%s: bit %d", shapes[hosts[h]].name, bit);
-			EXPECT_NUMBER(ask_with(&a, &t.q, KVM).what, bit >= width[hosts[h]] ? TO : NPF, "%s: bit %d, KVM",
-				      shapes[hosts[h]].name, bit); /* deviation 5 */
+			EXPECT_NUMBER(ask_with(&a, &t.q, KVM).what, bit >= width[hosts[h]] ? TO : NPF,
+				      "%s: bit %d, KVM", shapes[hosts[h]].name, bit); /* deviation 5 */
 		}
 }
 
@@ -829,7 +829,8 @@ Test(npt, kvm_11_pae_cached)
 	t.q.pdpte[0] = 0;
 	reserved = (struct outcome){ PF, 9, t.q.va };
 	check_quirk("11, PAE, reserved", quirk, reserved, registers, reserved, registers);
-	EXPECT(ask_with(&a, &t.q, PAGEWALK_QUIRK_KVM_NPT_PDPTE), reserved, "11: a guest's PDPTE is not a nested table's");
+	EXPECT(ask_with(&a, &t.q, PAGEWALK_QUIRK_KVM_NPT_PDPTE), reserved,
+	       "11: a guest's PDPTE is not a nested table's");
 }
 
 /* PAE guests on KVM have registers, loaded through the nested tables; what refuses the load is #GP. */
