@@ -8,13 +8,14 @@
 
 #include "format.h"
 
-/* ---- Rights ------------------------------------------------------------------------------------------------------- */
+/* ---- Rights ------------------------------------------------------------------------------------------ */
 
 /*
  * Whether rights refuse an access: 0, or PRESENT and, if it is a key that denies, PK (ERR-6). A key only counts on a
  * page that is a user's, and its bits are looked at whether or not another check fails too (PERM-7, PERM-11).
  */
-static inline uint64_t pagewalk_check_rights_(const struct PAGEWALK_TAG *w, unsigned pte_access, unsigned pte_pkey, uint64_t access)
+static inline uint64_t
+pagewalk_check_rights_(const struct PAGEWALK_TAG *w, unsigned pte_access, unsigned pte_pkey, uint64_t access)
 {
 	const uint64_t plain = PAGEWALK_PFERR_WRITE | PAGEWALK_PFERR_USER | PAGEWALK_PFERR_FETCH;
 	/* PERM-3: AC = 1 opens user pages to explicit accesses. It takes RSVD's place, which no access has. */
@@ -57,7 +58,8 @@ static inline uint16_t pagewalk_rsvd_rule_(const struct PAGEWALK_TAG *w, int lev
 	case 3:
 		if (level == 3)
 			return PAGEWALK_RULE(MODE, 7);
-		return bits == (level == 1 ? PAGEWALK_PTE_PAT : PAGEWALK_PTE_PAT_LARGE) ? PAGEWALK_RULE(MODE, 6) : PAGEWALK_RULE(MODE, 9);
+		return bits == (level == 1 ? PAGEWALK_PTE_PAT : PAGEWALK_PTE_PAT_LARGE) ? PAGEWALK_RULE(MODE, 6)
+											: PAGEWALK_RULE(MODE, 9);
 	default:
 		return bits == PAGEWALK_PTE_GLOBAL ? PAGEWALK_RULE(MODE, 11) : PAGEWALK_RULE(MODE, 10);
 	}
@@ -80,7 +82,7 @@ static inline void pagewalk_no_nested_walk_(struct pagewalk_walk *out)
 	out->nested.page_shift = 64;
 }
 
-/* ---- Faults ------------------------------------------------------------------------------------------------------- */
+/* ---- Faults ------------------------------------------------------------------------------------------ */
 
 static inline void pagewalk_clear_fault_(struct pagewalk_fault *fault, uint16_t rule)
 {
@@ -98,7 +100,8 @@ static inline uint64_t pagewalk_error_code_(const struct PAGEWALK_TAG *w, uint64
 }
 
 /* EPT-8. rights: the AND of the entries, the one that refused included. */
-static inline uint64_t pagewalk_exit_qualification_(const struct PAGEWALK_TAG *w, uint64_t rights, const struct pagewalk_walk *out)
+static inline uint64_t
+pagewalk_exit_qualification_(const struct PAGEWALK_TAG *w, uint64_t rights, const struct pagewalk_walk *out)
 {
 	uint64_t access = out->nested.access, q;
 	unsigned guest = out->guest.pte_access;
@@ -110,7 +113,8 @@ static inline uint64_t pagewalk_exit_qualification_(const struct PAGEWALK_TAG *w
 	else
 		q = access & PAGEWALK_PFERR_FETCH ? PAGEWALK_EPT_VIOLATION_FETCH : PAGEWALK_EPT_VIOLATION_READ;
 
-	q |= (rights & (PAGEWALK_EPT_READ | PAGEWALK_EPT_WRITE | PAGEWALK_EPT_EXEC)) << PAGEWALK_EPT_VIOLATION_RWX_SHIFT;
+	q |= (rights & (PAGEWALK_EPT_READ | PAGEWALK_EPT_WRITE | PAGEWALK_EPT_EXEC))
+	     << PAGEWALK_EPT_VIOLATION_RWX_SHIFT;
 	if (w->fmt.mbec && (rights & PAGEWALK_EPT_USER_EXEC))
 		q |= PAGEWALK_EPT_VIOLATION_XU;
 
@@ -131,8 +135,8 @@ static inline uint64_t pagewalk_exit_qualification_(const struct PAGEWALK_TAG *w
  * The walk that out->guest or, for a second stage, out->nested describes is refused, for reasons in bits of the error
  * code: 0 (not present), PRESENT | RSVD, PRESENT (rights), PRESENT | PK.
  */
-static inline enum pagewalk_status pagewalk_refuse_(const struct PAGEWALK_TAG *w, uint64_t reasons, uint64_t rights, uint16_t rule,
-						    struct pagewalk_walk *out)
+static inline enum pagewalk_status pagewalk_refuse_(const struct PAGEWALK_TAG *w, uint64_t reasons, uint64_t rights,
+						    uint16_t rule, struct pagewalk_walk *out)
 {
 	struct pagewalk_fault *fault = &out->fault;
 	const struct pagewalk_stage *s = &out->nested;
@@ -161,8 +165,28 @@ static inline enum pagewalk_status pagewalk_refuse_(const struct PAGEWALK_TAG *w
 	return PAGEWALK_NESTED_FAULT;
 }
 
+/* An entry that is not present. */
+static inline enum pagewalk_status
+pagewalk_refuse_absent_(const struct PAGEWALK_TAG *w, uint64_t rights, struct pagewalk_walk *out)
+{
+	uint16_t rule = w->fmt.kind == PAGEWALK_KIND_EPT ? PAGEWALK_RULE(EPT, 2) : PAGEWALK_RULE(ERR, 1);
+
+	return pagewalk_refuse_(w, 0, rights, rule, out);
+}
+
+/* An entry of the level that is present and malformed. */
+static inline enum pagewalk_status pagewalk_refuse_rsvd_(const struct PAGEWALK_TAG *w, uint64_t gpte, int level,
+							 uint64_t rights, struct pagewalk_walk *out)
+{
+	uint64_t bits = gpte & w->fmt.rsvd_bits_mask[gpte >> 7 & 1][level - 1];
+	uint16_t rule = pagewalk_rsvd_rule_(w, level, bits);
+
+	return pagewalk_refuse_(w, PAGEWALK_PFERR_PRESENT | PAGEWALK_PFERR_RSVD, rights, rule, out);
+}
+
 /* A callback has nothing at pa. */
-static inline enum pagewalk_status pagewalk_no_memory_(const struct PAGEWALK_TAG *w, uint64_t pa, struct pagewalk_walk *out)
+static inline enum pagewalk_status
+pagewalk_no_memory_(const struct PAGEWALK_TAG *w, uint64_t pa, struct pagewalk_walk *out)
 {
 	pagewalk_clear_fault_(&out->fault, 0);
 	out->fault.address = out->guest.address;
@@ -172,15 +196,17 @@ static inline enum pagewalk_status pagewalk_no_memory_(const struct PAGEWALK_TAG
 }
 
 /* The same of a table's entry. KVM takes it for one that is not present; rights are those before it. */
-static inline enum pagewalk_status pagewalk_no_entry_(const struct PAGEWALK_TAG *w, uint64_t pa, uint64_t rights, struct pagewalk_walk *out)
+static inline enum pagewalk_status
+pagewalk_no_entry_(const struct PAGEWALK_TAG *w, uint64_t pa, uint64_t rights, struct pagewalk_walk *out)
 {
 	if (w->cpu.quirks & PAGEWALK_QUIRK_KVM_NOT_PRESENT)
-		return pagewalk_refuse_(w, 0, rights, w->fmt.kind == PAGEWALK_KIND_EPT ? PAGEWALK_RULE(EPT, 2) : PAGEWALK_RULE(ERR, 1), out);
+		return pagewalk_refuse_absent_(w, rights, out);
 	return pagewalk_no_memory_(w, pa, out);
 }
 
 /* A #GP(0) or #SS(0) at an address or a PDPTE load. */
-static inline enum pagewalk_status pagewalk_general_protection_(uint8_t vector, uint64_t address, uint16_t rule, struct pagewalk_walk *out)
+static inline enum pagewalk_status
+pagewalk_general_protection_(uint8_t vector, uint64_t address, uint16_t rule, struct pagewalk_walk *out)
 {
 	pagewalk_clear_fault_(&out->fault, rule);
 	out->fault.vector = vector;

@@ -43,7 +43,7 @@ static inline int pagewalk_maxphyaddr_(const struct pagewalk_cpu *cpu)
 	return cpu->maxphyaddr > 52 ? 52 : cpu->maxphyaddr;
 }
 
-/* ---- Role ------------------------------------------------------------------------------------------------------- */
+/* ---- Role -------------------------------------------------------------------------------------------- */
 
 /*
  * Whether a CPU can hold these registers at all: what MOV to CR and WRMSR refuse with #GP (S2.5, S4.1.1), and bits
@@ -61,7 +61,7 @@ static inline bool pagewalk_possible_(const struct pagewalk_cpu *cpu, const stru
 		{ PAGEWALK_CR4_SMAP, 0, PAGEWALK_FEATURE_SMAP },
 		{ PAGEWALK_CR4_PKE, 0, PAGEWALK_FEATURE_PKU },
 		{ 0, PAGEWALK_EFER_NXE, PAGEWALK_FEATURE_NX },
-		/* These change answers, and no pagewalk_cpu has them so far: a refusal is better than a wrong answer. */
+		/* These change answers, and no pagewalk_cpu has them so far: better a refusal than a wrong answer. */
 		{ PAGEWALK_CR4_PKS | PAGEWALK_CR4_LASS | PAGEWALK_CR4_LAM_SUP, PAGEWALK_EFER_UAIE, 0 },
 	};
 	bool pg = (r->cr0 & PAGEWALK_CR0_PG) != 0;
@@ -126,7 +126,7 @@ static inline bool pagewalk_calc_role_(const struct pagewalk_cpu *cpu, const str
 	return true;
 }
 
-/* ---- Reserved bits ------------------------------------------------------------------------------------------------ */
+/* ---- Reserved bits ----------------------------------------------------------------------------------- */
 
 static inline void pagewalk_set_rsvd_(struct pagewalk_page_format *f, int level, uint64_t table, uint64_t page)
 {
@@ -135,7 +135,8 @@ static inline void pagewalk_set_rsvd_(struct pagewalk_page_format *f, int level,
 }
 
 /* 32-bit paging: MODE-4, MODE-5, MODE-6. */
-static inline void pagewalk_set_format_32_(struct pagewalk_page_format *f, const struct pagewalk_cpu *cpu, uint32_t role, bool pat)
+static inline void
+pagewalk_set_format_32_(struct pagewalk_page_format *f, const struct pagewalk_cpu *cpu, uint32_t role, bool pat)
 {
 	int m = pagewalk_maxphyaddr_(cpu); /* becomes M', the width of a 4 MiB page's address */
 
@@ -155,7 +156,8 @@ static inline void pagewalk_set_format_32_(struct pagewalk_page_format *f, const
 }
 
 /* PAE: MODE-6, MODE-7, MODE-9. */
-static inline void pagewalk_set_format_pae_(struct pagewalk_page_format *f, const struct pagewalk_cpu *cpu, uint32_t role, bool pat)
+static inline void
+pagewalk_set_format_pae_(struct pagewalk_page_format *f, const struct pagewalk_cpu *cpu, uint32_t role, bool pat)
 {
 	int m = pagewalk_maxphyaddr_(cpu);
 	uint64_t high = PAGEWALK_BITS(62, m) | (role & PAGEWALK_ROLE_NXE ? 0 : PAGEWALK_PTE_NX);
@@ -171,7 +173,8 @@ static inline void pagewalk_set_format_pae_(struct pagewalk_page_format *f, cons
 }
 
 /* 4-level and 5-level paging: MODE-10, MODE-11. */
-static inline void pagewalk_set_format_long_(struct pagewalk_page_format *f, const struct pagewalk_cpu *cpu, uint32_t role)
+static inline void
+pagewalk_set_format_long_(struct pagewalk_page_format *f, const struct pagewalk_cpu *cpu, uint32_t role)
 {
 	int m = pagewalk_maxphyaddr_(cpu);
 	uint64_t high = PAGEWALK_BITS(51, m) | (role & PAGEWALK_ROLE_NXE ? 0 : PAGEWALK_PTE_NX);
@@ -197,7 +200,8 @@ static inline void pagewalk_set_format_long_(struct pagewalk_page_format *f, con
 }
 
 /* EPT: EPT-1 ... EPT-4. */
-static inline void pagewalk_set_format_ept_(struct pagewalk_page_format *f, const struct pagewalk_cpu *cpu, uint32_t role)
+static inline void
+pagewalk_set_format_ept_(struct pagewalk_page_format *f, const struct pagewalk_cpu *cpu, uint32_t role)
 {
 	int m = pagewalk_maxphyaddr_(cpu);
 	uint64_t high = PAGEWALK_BITS(51, m);
@@ -209,7 +213,7 @@ static inline void pagewalk_set_format_ept_(struct pagewalk_page_format *f, cons
 	f->present_mask = PAGEWALK_BITS(2, 0) | (f->mbec ? PAGEWALK_EPT_USER_EXEC : 0);
 	f->xu_fold = f->mbec || (cpu->quirks & PAGEWALK_QUIRK_KVM_XU_IS_X) ? PAGEWALK_EPT_USER_EXEC : 0;
 	f->root_mask = PAGEWALK_BITS(m - 1, 12);
-	f->root_rsvd = PAGEWALK_BITS(63, m) | PAGEWALK_BITS(11, 7); /* bit 7, supervisor shadow-stack control, is not offered */
+	f->root_rsvd = PAGEWALK_BITS(63, m) | PAGEWALK_BITS(11, 7); /* bit 7, shadow-stack control, is not offered */
 	pagewalk_set_rsvd_(f, 5, top, top);
 	pagewalk_set_rsvd_(f, 4, top, top);
 	pagewalk_set_rsvd_(f, 3, table, high | PAGEWALK_EPT_PS);
@@ -236,7 +240,7 @@ static inline void pagewalk_set_format_ept_(struct pagewalk_page_format *f, cons
 	}
 }
 
-/* ---- Rights ------------------------------------------------------------------------------------------------------- */
+/* ---- Rights ------------------------------------------------------------------------------------------ */
 
 /* Where in permissions[] an access is looked up: W, U, SMAP switched off by AC, F. */
 #define PAGEWALK_INDEX_WRITE            1u
@@ -250,7 +254,8 @@ static inline void pagewalk_set_format_ept_(struct pagewalk_page_format *f, cons
  */
 static inline void pagewalk_set_permissions_(struct pagewalk_page_format *f, uint32_t role)
 {
-	const unsigned x = 0xaaaa, w = 0xcccc, u = 0xf0f0, xu = 0xff00; /* columns of EXEC, WRITE, USER or READ, USER_EXEC */
+	/* The columns of EXEC, WRITE, USER (READ) and USER_EXEC. */
+	const unsigned x = 0xaaaa, w = 0xcccc, u = 0xf0f0, xu = 0xff00;
 	unsigned kind = pagewalk_role_kind_(role);
 	bool wp = (role & PAGEWALK_ROLE_WP) != 0;
 	unsigned i;
@@ -279,7 +284,8 @@ static inline void pagewalk_set_permissions_(struct pagewalk_page_format *f, uin
 			needs_w = write && wp; /* PERM-4 */
 			if (fetch && (role & PAGEWALK_ROLE_SMEP)) /* PERM-5 */
 				refused |= u;
-			if (!fetch && (role & PAGEWALK_ROLE_SMAP) && !(i & PAGEWALK_INDEX_SMAP_OFF)) /* PERM-3, PERM-4 */
+			if (!fetch && (role & PAGEWALK_ROLE_SMAP) &&
+			    !(i & PAGEWALK_INDEX_SMAP_OFF)) /* PERM-3, PERM-4 */
 				refused |= u;
 		}
 		if (needs_w)
@@ -306,7 +312,7 @@ static inline uint64_t pagewalk_fetch_error_(const struct pagewalk_cpu *cpu, uin
 	return nx || (role & PAGEWALK_ROLE_SMEP) ? PAGEWALK_PFERR_FETCH : 0;
 }
 
-/* ---- All of it -------------------------------------------------------------------------------------------------------- */
+/* ---- All of it --------------------------------------------------------------------------------------- */
 
 /* What a change of PAGEWALK_ROLE_RIGHTS touches. */
 static inline void pagewalk_set_rights_(struct pagewalk_page_format *f, const struct pagewalk_cpu *cpu, uint32_t role)
@@ -353,8 +359,8 @@ static inline void pagewalk_set_format_(struct pagewalk_page_format *f, const st
 		f->table_access = PAGEWALK_ACCESS_WRITE;
 
 	/*
-	 * MODE-16. In EPT, the GPA bits over the walk's width (EPT-13). Without a mask nothing is refused, and the index of
-	 * a level takes no more bits than it has.
+	 * MODE-16. In EPT, the GPA bits over the walk's width (EPT-13). Without a mask nothing is refused, and the
+	 * index of a level takes no more bits than it has.
 	 */
 	f->va_mask = ~UINT64_C(0);
 	f->va_half = f->va_high = 0;

@@ -20,8 +20,8 @@ static inline uint64_t pagewalk_guest_access_(uint64_t access)
  * always, NPT-2); PFERR_GUEST_PAGE for an entry of a guest table or PFERR_GUEST_FINAL for the access itself.
  * OK: *pa is valid. NESTED_FAULT, NO_MEMORY, BAD_STATE: as for a walk. RETRY: an A/D update lost, call again.
  */
-static inline enum pagewalk_status pagewalk_translate_gpa(const struct PAGEWALK_TAG *w, uint64_t gpa, uint64_t access, uint64_t *pa,
-							  struct pagewalk_walk *out)
+static inline enum pagewalk_status pagewalk_translate_gpa(const struct PAGEWALK_TAG *w, uint64_t gpa, uint64_t access,
+							  uint64_t *pa, struct pagewalk_walk *out)
 {
 	const struct PAGEWALK_TAG *n = w->ngpa_walk;
 	enum pagewalk_status status;
@@ -38,8 +38,9 @@ static inline enum pagewalk_status pagewalk_translate_gpa(const struct PAGEWALK_
 }
 
 /* The access that the guest makes in the end, as the second stage sees it. */
-static inline enum pagewalk_status pagewalk_translate_final_(const struct PAGEWALK_TAG *w, uint64_t gpa, uint64_t access, unsigned pte_access,
-							     uint64_t *pa, struct pagewalk_walk *out)
+static inline enum pagewalk_status pagewalk_translate_final_(const struct PAGEWALK_TAG *w, uint64_t gpa,
+							     uint64_t access, unsigned pte_access, uint64_t *pa,
+							     struct pagewalk_walk *out)
 {
 	access &= PAGEWALK_PFERR_WRITE | PAGEWALK_PFERR_FETCH | PAGEWALK_PFERR_USER;
 	if (w->ngpa_walk && w->ngpa_walk->fmt.kind == PAGEWALK_KIND_EPT) {
@@ -50,8 +51,8 @@ static inline enum pagewalk_status pagewalk_translate_final_(const struct PAGEWA
 }
 
 /* MODE-1: gva_to_gpa with paging off. The address is the guest-physical one, all 64 bits of it. */
-static inline enum pagewalk_status pagewalk_nonpaging_gva_to_gpa(const struct PAGEWALK_TAG *w, uint64_t addr, uint64_t access,
-								 struct pagewalk_walk *out)
+static inline enum pagewalk_status
+pagewalk_nonpaging_gva_to_gpa(const struct PAGEWALK_TAG *w, uint64_t addr, uint64_t access, struct pagewalk_walk *out)
 {
 	access = pagewalk_guest_access_(access);
 	pagewalk_no_guest_walk_(addr, access, out);
@@ -67,8 +68,8 @@ static inline bool pagewalk_has_pdptrs_(const struct PAGEWALK_TAG *w)
 	return w->fmt.pdpte_registers && !(in_memory && !(w->cpu.quirks & PAGEWALK_QUIRK_KVM_PAE_CACHED));
 }
 
-static inline enum pagewalk_status pagewalk_load_pdptrs_once_(const struct PAGEWALK_TAG *w, uint64_t cr3, uint64_t pdptr[4],
-							      struct pagewalk_walk *out)
+static inline enum pagewalk_status
+pagewalk_load_pdptrs_once_(const struct PAGEWALK_TAG *w, uint64_t cr3, uint64_t pdptr[4], struct pagewalk_walk *out)
 {
 	uint64_t gpa = cr3 & w->fmt.root_mask, pa, value[4];
 	uint64_t access = PAGEWALK_PFERR_GUEST_PAGE | PAGEWALK_ACCESS_NO_LINEAR;
@@ -102,12 +103,13 @@ static inline enum pagewalk_status pagewalk_load_pdptrs_once_(const struct PAGEW
 }
 
 /*
- * What MOV to CR3 (and the other loads of MODE-7) does in PAE paging: reads the four PDPTEs at cr3 into pdptr, typically
- * the walker's own field or what get_pdptr returns. FAULT: #GP(0) for a reserved bit in a present one; then, and in
- * every other case but OK, pdptr is as before; also where the CPU has no such registers (MODE-8), which is OK.
+ * What MOV to CR3 (and the other loads of MODE-7) does in PAE paging: reads the four PDPTEs at cr3 into pdptr,
+ * typically the walker's own field or what get_pdptr returns. FAULT: #GP(0) for a reserved bit in a present one; then,
+ * and in every other case but OK, pdptr is as before; also where the CPU has no such registers (MODE-8), which is OK.
  * BAD_STATE: not PAE paging. S4.4.1.
  */
-static inline enum pagewalk_status pagewalk_load_pdptrs(const struct PAGEWALK_TAG *w, uint64_t cr3, uint64_t pdptr[4], struct pagewalk_walk *out)
+static inline enum pagewalk_status
+pagewalk_load_pdptrs(const struct PAGEWALK_TAG *w, uint64_t cr3, uint64_t pdptr[4], struct pagewalk_walk *out)
 {
 	enum pagewalk_status status = PAGEWALK_RETRY;
 	int attempt;

@@ -27,28 +27,37 @@
 #define PTTYPE PAGEWALK_PTTYPE_EPT
 #include "paging_tmpl.h"
 
-/* ---- CPUs --------------------------------------------------------------------------------------------------------------- */
+/* ---- CPUs -------------------------------------------------------------------------------------------- */
 
-enum pagewalk_profile { PAGEWALK_PROFILE_INTEL, PAGEWALK_PROFILE_AMD, PAGEWALK_PROFILE_KVM_INTEL, PAGEWALK_PROFILE_KVM_AMD };
+enum pagewalk_profile {
+	PAGEWALK_PROFILE_INTEL,
+	PAGEWALK_PROFILE_AMD,
+	PAGEWALK_PROFILE_KVM_INTEL,
+	PAGEWALK_PROFILE_KVM_AMD
+};
 
 /*
  * The hardware of a vendor, or KVM's imitation of it, bit for bit. features: PAGEWALK_FEATURE_..., or FEATURES_ALL.
  * The result is the caller's to change.
  */
-static inline struct pagewalk_cpu pagewalk_cpu_profile(enum pagewalk_profile profile, uint8_t maxphyaddr, uint64_t features)
+static inline struct pagewalk_cpu
+pagewalk_cpu_profile(enum pagewalk_profile profile, uint8_t maxphyaddr, uint64_t features)
 {
 	struct pagewalk_cpu cpu;
 
-	cpu.vendor = profile == PAGEWALK_PROFILE_AMD || profile == PAGEWALK_PROFILE_KVM_AMD ? PAGEWALK_AMD : PAGEWALK_INTEL;
-	cpu.quirks = profile == PAGEWALK_PROFILE_KVM_INTEL || profile == PAGEWALK_PROFILE_KVM_AMD ? PAGEWALK_QUIRKS_KVM : 0;
+	cpu.vendor =
+		profile == PAGEWALK_PROFILE_AMD || profile == PAGEWALK_PROFILE_KVM_AMD ? PAGEWALK_AMD : PAGEWALK_INTEL;
+	cpu.quirks =
+		profile == PAGEWALK_PROFILE_KVM_INTEL || profile == PAGEWALK_PROFILE_KVM_AMD ? PAGEWALK_QUIRKS_KVM : 0;
 	cpu.maxphyaddr = maxphyaddr;
 	cpu.features = features;
 	return cpu;
 }
 
-/* ---- Init ----------------------------------------------------------------------------------------------------------------- */
+/* ---- Init -------------------------------------------------------------------------------------------- */
 
-static inline enum pagewalk_status pagewalk_refuse_walk_(const struct PAGEWALK_TAG *w, uint64_t addr, uint64_t access, struct pagewalk_walk *out)
+static inline enum pagewalk_status
+pagewalk_refuse_walk_(const struct PAGEWALK_TAG *w, uint64_t addr, uint64_t access, struct pagewalk_walk *out)
 {
 	(void)w;
 	pagewalk_no_guest_walk_(addr, access, out);
@@ -92,7 +101,8 @@ static inline enum pagewalk_status pagewalk_set_role_(struct PAGEWALK_TAG *w, ui
  * BAD_STATE: no CPU can hold these (CR0.PG without PE, LMA that is not LME and PG, a feature the CPU has not, ...), or
  * read_gpte is missing; walks then give BAD_STATE too.
  */
-static inline enum pagewalk_status pagewalk_init(struct PAGEWALK_TAG *w, const struct pagewalk_cpu *cpu, const struct pagewalk_regs *regs)
+static inline enum pagewalk_status
+pagewalk_init(struct PAGEWALK_TAG *w, const struct pagewalk_cpu *cpu, const struct pagewalk_regs *regs)
 {
 	uint32_t role;
 
@@ -105,7 +115,8 @@ static inline enum pagewalk_status pagewalk_init(struct PAGEWALK_TAG *w, const s
 /*
  * Tells a walker of pagewalk_init() that CR0, CR4, EFER or CS.L changed. Costs a few compares when nothing that matters
  * did, and 16 short loops when it was only CR0.WP, CR4.SMEP, SMAP or PKE. CR3, PDPTEs, PKRU and RFLAGS need no refresh.
- * A change of mode also sets gva_to_gpa anew. BAD_STATE: as init; or w is a second stage's walker, which stays as it is.
+ * A change of mode also sets gva_to_gpa anew. BAD_STATE: as init; or w is a second stage's walker, which stays as it
+ * is.
  */
 static inline enum pagewalk_status pagewalk_refresh(struct PAGEWALK_TAG *w, const struct pagewalk_regs *regs)
 {
@@ -126,11 +137,12 @@ static inline enum pagewalk_status pagewalk_refresh(struct PAGEWALK_TAG *w, cons
 }
 
 /*
- * Makes w the second stage of a VMX guest: EPT as eptp says it (4-level or 5-level, A/D flags), mbec: mode-based execute
- * control. Stores eptp in w->pgd. Callbacks as for pagewalk_init(); a get_guest_pgd must give an EPTP with the same
- * low bits. BAD_STATE: an EPTP at which VM entry fails (EPT-1).
+ * Makes w the second stage of a VMX guest: EPT as eptp says it (4-level or 5-level, A/D flags), mbec: mode-based
+ * execute control. Stores eptp in w->pgd. Callbacks as for pagewalk_init(); a get_guest_pgd must give an EPTP with the
+ * same low bits. BAD_STATE: an EPTP at which VM entry fails (EPT-1).
  */
-static inline enum pagewalk_status pagewalk_init_ept(struct PAGEWALK_TAG *w, const struct pagewalk_cpu *cpu, uint64_t eptp, bool mbec)
+static inline enum pagewalk_status
+pagewalk_init_ept(struct PAGEWALK_TAG *w, const struct pagewalk_cpu *cpu, uint64_t eptp, bool mbec)
 {
 	uint32_t level = (uint32_t)((eptp & PAGEWALK_EPTP_LEVEL) >> PAGEWALK_EPTP_LEVEL_SHIFT) + 1;
 	uint64_t type = eptp & PAGEWALK_EPTP_TYPE;
@@ -138,14 +150,16 @@ static inline enum pagewalk_status pagewalk_init_ept(struct PAGEWALK_TAG *w, con
 			pagewalk_role_if_(eptp & PAGEWALK_EPTP_AD, PAGEWALK_ROLE_EPT_AD) |
 			pagewalk_role_if_(mbec, PAGEWALK_ROLE_MBEC);
 
-	uint64_t needs = (level == 5 ? PAGEWALK_FEATURE_EPT_5L : 0) | (eptp & PAGEWALK_EPTP_AD ? PAGEWALK_FEATURE_EPT_AD : 0);
+	uint64_t needs =
+		(level == 5 ? PAGEWALK_FEATURE_EPT_5L : 0) | (eptp & PAGEWALK_EPTP_AD ? PAGEWALK_FEATURE_EPT_AD : 0);
 
 	if (cpu->quirks & PAGEWALK_QUIRK_KVM_EPTP)
 		needs = 0;
 	w->cpu = *cpu;
 	w->pgd = eptp;
-	if (cpu->maxphyaddr < 32 || (type != PAGEWALK_EPTP_UC && type != PAGEWALK_EPTP_WB) || (level != 4 && level != 5) ||
-	    (cpu->features & needs) != needs || (eptp & (PAGEWALK_BITS(63, pagewalk_maxphyaddr_(cpu)) | PAGEWALK_BITS(11, 7))))
+	if (cpu->maxphyaddr < 32 || (type != PAGEWALK_EPTP_UC && type != PAGEWALK_EPTP_WB) ||
+	    (level != 4 && level != 5) || (cpu->features & needs) != needs ||
+	    (eptp & (PAGEWALK_BITS(63, pagewalk_maxphyaddr_(cpu)) | PAGEWALK_BITS(11, 7))))
 		return pagewalk_set_bad_(w);
 	return pagewalk_set_role_(w, role);
 }
@@ -155,8 +169,8 @@ static inline enum pagewalk_status pagewalk_init_ept(struct PAGEWALK_TAG *w, con
  * guest mode execute trap (NPT-7). Stores ncr3 in w->pgd. Callbacks as for pagewalk_init().
  * BAD_STATE: registers with which VMRUN fails, host paging off among them.
  */
-static inline enum pagewalk_status pagewalk_init_npt(struct PAGEWALK_TAG *w, const struct pagewalk_cpu *cpu, const struct pagewalk_regs *host,
-						     uint64_t ncr3, bool gmet)
+static inline enum pagewalk_status pagewalk_init_npt(struct PAGEWALK_TAG *w, const struct pagewalk_cpu *cpu,
+						     const struct pagewalk_regs *host, uint64_t ncr3, bool gmet)
 {
 	uint32_t role;
 
@@ -165,14 +179,15 @@ static inline enum pagewalk_status pagewalk_init_npt(struct PAGEWALK_TAG *w, con
 	if (!pagewalk_calc_role_(cpu, host, &role) || pagewalk_role_kind_(role) == PAGEWALK_KIND_DIRECT)
 		return pagewalk_set_bad_(w);
 	/* The host's WP, SMAP and keys mean nothing here (NPT-4); SMEP shows in EXITINFO1 (NPT-5). */
-	role &= ~(7u << PAGEWALK_ROLE_KIND_SHIFT | PAGEWALK_ROLE_WP | PAGEWALK_ROLE_SMAP | PAGEWALK_ROLE_PKE | PAGEWALK_ROLE_64BIT);
+	role &= ~(7u << PAGEWALK_ROLE_KIND_SHIFT | PAGEWALK_ROLE_WP | PAGEWALK_ROLE_SMAP | PAGEWALK_ROLE_PKE |
+		  PAGEWALK_ROLE_64BIT);
 	role |= (uint32_t)PAGEWALK_KIND_NPT << PAGEWALK_ROLE_KIND_SHIFT | pagewalk_role_if_(gmet, PAGEWALK_ROLE_GMET);
 	if (pagewalk_set_role_(w, role) != PAGEWALK_OK || (ncr3 & w->fmt.root_rsvd))
 		return pagewalk_set_bad_(w);
 	return PAGEWALK_OK;
 }
 
-/* ---- Walk ------------------------------------------------------------------------------------------------------------------- */
+/* ---- Walk -------------------------------------------------------------------------------------------- */
 
 /*
  * What the CPU does with an access to a linear address: checks before paging, the guest's tables, the second stage at
@@ -186,7 +201,8 @@ static inline enum pagewalk_status pagewalk_init_npt(struct PAGEWALK_TAG *w, con
  *
  * OK: out->pa. FAULT, NESTED_FAULT, NO_MEMORY: out->fault. See enum pagewalk_status for all.
  */
-static inline enum pagewalk_status pagewalk_translate(const struct PAGEWALK_TAG *w, uint64_t va, uint64_t access, struct pagewalk_walk *out)
+static inline enum pagewalk_status
+pagewalk_translate(const struct PAGEWALK_TAG *w, uint64_t va, uint64_t access, struct pagewalk_walk *out)
 {
 	enum pagewalk_status status = pagewalk_linear(w, &va, access, out);
 	int attempt;
@@ -205,7 +221,8 @@ static inline enum pagewalk_status pagewalk_translate(const struct PAGEWALK_TAG 
  * Whether an access is allowed by a translation that the caller cached: its rights (record.guest.pte_access) and key.
  * 0, or the error code of the #PF; of a second stage's walker: 0, or not 0. The registers are the walker's of now.
  */
-static inline uint64_t pagewalk_permission_fault(const struct PAGEWALK_TAG *w, unsigned pte_access, unsigned pte_pkey, uint64_t access)
+static inline uint64_t
+pagewalk_permission_fault(const struct PAGEWALK_TAG *w, unsigned pte_access, unsigned pte_pkey, uint64_t access)
 {
 	uint64_t reasons;
 
@@ -216,13 +233,18 @@ static inline uint64_t pagewalk_permission_fault(const struct PAGEWALK_TAG *w, u
 	return reasons ? pagewalk_error_code_(w, access, reasons) : 0;
 }
 
-/* log2 of the largest block around the address in which a translation holds: the smaller page of the two stages, 64 if none. */
+/*
+ * log2 of the largest block around the address in which a translation holds: the smaller page of the two stages, 64 if
+ * none.
+ */
 static inline unsigned pagewalk_page_shift(const struct pagewalk_walk *out)
 {
 	return out->guest.page_shift < out->nested.page_shift ? out->guest.page_shift : out->nested.page_shift;
 }
 
-/* What a translation allows, both stages together. Keys, SMEP, SMAP and WP, which depend on the moment, are not in it. */
+/*
+ * What a translation allows, both stages together. Keys, SMEP, SMAP and WP, which depend on the moment, are not in it.
+ */
 #define PAGEWALK_RIGHTS_READ            1u
 #define PAGEWALK_RIGHTS_WRITE           2u
 #define PAGEWALK_RIGHTS_EXEC            4u
@@ -234,7 +256,8 @@ static inline unsigned pagewalk_rights(const struct PAGEWALK_TAG *w, const struc
 	unsigned guest = out->guest.pte_access, nested = out->nested.pte_access;
 	bool user = (guest & PAGEWALK_ACC_USER) != 0;
 	unsigned rights = PAGEWALK_RIGHTS_READ | (user ? PAGEWALK_RIGHTS_USER : 0) |
-			  (guest & PAGEWALK_ACC_WRITE ? PAGEWALK_RIGHTS_WRITE : 0) | (guest & PAGEWALK_ACC_EXEC ? PAGEWALK_RIGHTS_EXEC : 0);
+			  (guest & PAGEWALK_ACC_WRITE ? PAGEWALK_RIGHTS_WRITE : 0) |
+			  (guest & PAGEWALK_ACC_EXEC ? PAGEWALK_RIGHTS_EXEC : 0);
 	const struct pagewalk_page_format *f;
 
 	if (!out->nested.max_level)
@@ -255,11 +278,13 @@ static inline unsigned pagewalk_rights(const struct PAGEWALK_TAG *w, const struc
  * AD-2: which flags of the entry at a level of the stage (1 ... 5) hardware may have set or not after a walk with this
  * status. For comparisons with other walkers; 0 where the answer is exact, or no entry was read.
  */
-static inline uint64_t pagewalk_ad_dont_care(const struct PAGEWALK_TAG *w, const struct pagewalk_stage *s, int level, enum pagewalk_status status)
+static inline uint64_t pagewalk_ad_dont_care(const struct PAGEWALK_TAG *w, const struct pagewalk_stage *s, int level,
+					     enum pagewalk_status status)
 {
 	uint64_t accessed = w->fmt.kind == PAGEWALK_KIND_EPT ? PAGEWALK_EPT_ACCESSED : PAGEWALK_PTE_ACCESSED;
 
-	if (status == PAGEWALK_OK || level > s->max_level || level < s->level || !w->fmt.have_ad || (w->fmt.pae && level == 3))
+	if (status == PAGEWALK_OK || level > s->max_level || level < s->level || !w->fmt.have_ad ||
+	    (w->fmt.pae && level == 3))
 		return 0;
 	return s->entry[level - 1].pte & w->fmt.present_mask ? accessed : 0;
 }

@@ -5,8 +5,8 @@
  *     #define PTTYPE 64                    64 (PAE, 4-level, 5-level, NPT), 32, or PAGEWALK_PTTYPE_EPT
  *     #include <pagewalk/paging_tmpl.h>    defines FNAME(walk_addr) and the rest
  *
- * pagewalk.h makes the three instances pagewalk64_..., pagewalk32_... and pagewalk_ept_..., which call w->read_gpte. For
- * one of your own with memory inlined, include pagewalk.h first and then this once more with, besides PTTYPE,
+ * pagewalk.h makes the three instances pagewalk64_..., pagewalk32_... and pagewalk_ept_..., which call w->read_gpte.
+ * For one of your own with memory inlined, include pagewalk.h first and then this once more with, besides PTTYPE,
  *
  *     #define FNAME(name) my64_##name
  *     #define PAGEWALK_READ_GPTE(w, pa, size, gpte) ...     as read_gpte: 0, or < 0 if there is no memory
@@ -55,7 +55,7 @@
 /* log2 of what an entry of the level maps. */
 #define PT_SHIFT(level) (12 + PT_LEVEL_BITS * ((level) - 1))
 
-/* ---- One entry ---------------------------------------------------------------------------------------------------- */
+/* ---- One entry --------------------------------------------------------------------------------------- */
 
 /* Whether the entry is there at all: P, or in EPT one of the rights (EPT-2). Otherwise no other bit of it counts. */
 static inline bool FNAME(is_present_gpte)(const struct PAGEWALK_TAG *w, pt_element_t gpte)
@@ -63,7 +63,10 @@ static inline bool FNAME(is_present_gpte)(const struct PAGEWALK_TAG *w, pt_eleme
 	return (gpte & w->fmt.present_mask) != 0;
 }
 
-/* EPT-3 a, b, f: rights that cannot go together, or a memory type that does not exist. Other formats have no such thing. */
+/*
+ * EPT-3 a, b, f: rights that cannot go together, or a memory type that does not exist. Other formats have no such
+ * thing.
+ */
 static inline bool FNAME(is_bad_mt_xwr)(const struct PAGEWALK_TAG *w, pt_element_t gpte)
 {
 #if PTTYPE == PAGEWALK_PTTYPE_EPT
@@ -93,7 +96,8 @@ static inline bool FNAME(is_last_gpte)(const struct PAGEWALK_TAG *w, int level, 
 static inline unsigned FNAME(gpte_access)(const struct PAGEWALK_TAG *w, uint64_t gpte)
 {
 #if PTTYPE == PAGEWALK_PTTYPE_EPT
-	return (unsigned)((gpte & PAGEWALK_EPT_READ) << 2 | (gpte & PAGEWALK_EPT_WRITE) | (gpte & PAGEWALK_EPT_EXEC) >> 2) |
+	return (unsigned)((gpte & PAGEWALK_EPT_READ) << 2 | (gpte & PAGEWALK_EPT_WRITE) |
+			  (gpte & PAGEWALK_EPT_EXEC) >> 2) |
 	       (w->fmt.mbec && (gpte & PAGEWALK_EPT_USER_EXEC) ? PAGEWALK_ACC_USER_EXEC : 0);
 #else
 	(void)w; /* U/S and R/W stand where PAGEWALK_ACC_USER and _WRITE do */
@@ -126,11 +130,11 @@ static inline uint64_t FNAME(gpte_to_gpa_lvl)(const struct PAGEWALK_TAG *w, pt_e
 	return gpa;
 }
 
-/* ---- For shadow paging: one guest entry, without a walk --------------------------------------------------------------- */
+/* ---- For shadow paging: one guest entry, without a walk ---------------------------------------------- */
 
 /*
- * Takes WRITE out of access if the leaf is not dirty yet: a shadow of it must trap the first write, so that D can be set
- * then. Where the format has no D flag access stays.
+ * Takes WRITE out of access if the leaf is not dirty yet: a shadow of it must trap the first write, so that D can be
+ * set then. Where the format has no D flag access stays.
  */
 static inline void FNAME(protect_clean_gpte)(const struct PAGEWALK_TAG *w, unsigned *access, pt_element_t gpte)
 {
@@ -141,14 +145,16 @@ static inline void FNAME(protect_clean_gpte)(const struct PAGEWALK_TAG *w, unsig
 /* Whether a level-1 entry must not be shadowed ahead of its use: not present, malformed, or A would have to be set. */
 static inline bool FNAME(prefetch_invalid_gpte)(const struct PAGEWALK_TAG *w, pt_element_t gpte)
 {
-	return !FNAME(is_present_gpte)(w, gpte) || (w->fmt.have_ad && !(gpte & PT_ACCESSED)) || FNAME(is_rsvd_bits_set)(w, gpte, 1);
+	return !FNAME(is_present_gpte)(w, gpte) || (w->fmt.have_ad && !(gpte & PT_ACCESSED)) ||
+	       FNAME(is_rsvd_bits_set)(w, gpte, 1);
 }
 
 /*
  * What a shadow of the level-1 entry may map: false, or its frame number and its rights below tables that allow
  * pt_access (record.guest.pt_access[0]), write-protected while clean.
  */
-static inline bool FNAME(prefetch_gpte)(const struct PAGEWALK_TAG *w, unsigned pt_access, pt_element_t gpte, uint64_t *gfn, unsigned *access)
+static inline bool FNAME(prefetch_gpte)(const struct PAGEWALK_TAG *w, unsigned pt_access, pt_element_t gpte,
+					uint64_t *gfn, unsigned *access)
 {
 	if (FNAME(prefetch_invalid_gpte)(w, gpte))
 		return false;
@@ -158,14 +164,16 @@ static inline bool FNAME(prefetch_gpte)(const struct PAGEWALK_TAG *w, unsigned p
 	return true;
 }
 
-/* ---- A and D ---------------------------------------------------------------------------------------------------------- */
+/* ---- A and D ----------------------------------------------------------------------------------------- */
 
 /*
  * Sets flags in the entry of the level unless they are set (AD-1, AD-5). read_only: the second stage let the entry be
- * read but refuses to write it (EPT-7 with A/D off); then the refusal is the answer (EPT-16). rights: of the walk so far.
+ * read but refuses to write it (EPT-7 with A/D off); then the refusal is the answer (EPT-16). rights: of the walk so
+ * far.
  */
-static inline enum pagewalk_status FNAME(set_flags)(const struct PAGEWALK_TAG *w, const struct pagewalk_entry *e, uint64_t flags,
-						    bool read_only, uint64_t rights, struct pagewalk_walk *out)
+static inline enum pagewalk_status FNAME(set_flags)(const struct PAGEWALK_TAG *w, const struct pagewalk_entry *e,
+						    uint64_t flags, bool read_only, uint64_t rights,
+						    struct pagewalk_walk *out)
 {
 	uint64_t pa;
 	int lost;
@@ -185,9 +193,12 @@ static inline enum pagewalk_status FNAME(set_flags)(const struct PAGEWALK_TAG *w
 	return lost ? PAGEWALK_RETRY : PAGEWALK_OK;
 }
 
-/* A in the entries of a finished walk from the level down, root first, and D in the leaf if it is written (AD-1, AD-3). */
-static inline enum pagewalk_status FNAME(update_accessed_dirty_bits)(const struct PAGEWALK_TAG *w, const struct pagewalk_stage *s, int level,
-								     unsigned read_only, uint64_t rights, struct pagewalk_walk *out)
+/*
+ * A in the entries of a finished walk from the level down, root first, and D in the leaf if it is written (AD-1, AD-3).
+ */
+static inline enum pagewalk_status
+FNAME(update_accessed_dirty_bits)(const struct PAGEWALK_TAG *w, const struct pagewalk_stage *s, int level,
+				  unsigned read_only, uint64_t rights, struct pagewalk_walk *out)
 {
 	enum pagewalk_status status = PAGEWALK_OK;
 
@@ -201,15 +212,16 @@ static inline enum pagewalk_status FNAME(update_accessed_dirty_bits)(const struc
 	return status;
 }
 
-/* ---- The walk --------------------------------------------------------------------------------------------------------- */
+/* ---- The walk ---------------------------------------------------------------------------------------- */
 
 #if PTTYPE == 64
 /*
- * PAE's level 3: a register of the guest's (MODE-7), or memory: of a nested table, or MODE-8. n: the second stage that the
- * table lies behind. OK: *table is the level-2 table.
+ * PAE's level 3: a register of the guest's (MODE-7), or memory: of a nested table, or MODE-8. n: the second stage that
+ * the table lies behind. OK: *table is the level-2 table.
  */
-static inline enum pagewalk_status FNAME(walk_pdpte)(const struct PAGEWALK_TAG *w, const struct PAGEWALK_TAG *n, uint64_t addr,
-						     uint64_t *table, struct pagewalk_stage *s, struct pagewalk_walk *out)
+static inline enum pagewalk_status FNAME(walk_pdpte)(const struct PAGEWALK_TAG *w, const struct PAGEWALK_TAG *n,
+						     uint64_t addr, uint64_t *table, struct pagewalk_stage *s,
+						     struct pagewalk_walk *out)
 {
 	struct pagewalk_entry *e = &s->entry[2];
 	unsigned index = addr >> 30 & 3;
@@ -223,8 +235,8 @@ static inline enum pagewalk_status FNAME(walk_pdpte)(const struct PAGEWALK_TAG *
 	} else {
 		e->gpa = e->pa = *table + index * sizeof(e->pte);
 		if (n) {
-			enum pagewalk_status status =
-				pagewalk_translate_gpa(w, e->gpa, n->fmt.table_access | PAGEWALK_PFERR_GUEST_PAGE, &e->pa, out);
+			enum pagewalk_status status = pagewalk_translate_gpa(
+				w, e->gpa, n->fmt.table_access | PAGEWALK_PFERR_GUEST_PAGE, &e->pa, out);
 			if (status != PAGEWALK_OK)
 				return status;
 		}
@@ -238,7 +250,8 @@ static inline enum pagewalk_status FNAME(walk_pdpte)(const struct PAGEWALK_TAG *
 	/* A register was checked when it was loaded; a nested table's PDPTE is not checked by KVM. */
 	if (!is_register && !(w->fmt.kind == PAGEWALK_KIND_NPT && (w->cpu.quirks & PAGEWALK_QUIRK_KVM_NPT_PDPTE)) &&
 	    FNAME(is_rsvd_bits_set)(w, e->pte, 3))
-		return pagewalk_refuse_(w, PAGEWALK_PFERR_PRESENT | PAGEWALK_PFERR_RSVD, 0, PAGEWALK_RULE(MODE, 7), out);
+		return pagewalk_refuse_(w, PAGEWALK_PFERR_PRESENT | PAGEWALK_PFERR_RSVD, 0, PAGEWALK_RULE(MODE, 7),
+					out);
 	*table = e->pte & PAGEWALK_ADDRESS;
 	return PAGEWALK_OK;
 }
@@ -249,7 +262,8 @@ static inline enum pagewalk_status FNAME(walk_pdpte)(const struct PAGEWALK_TAG *
  * PERM-10, EPT-5, EPT-12 and NPT-6: top down, each entry present, then well-formed; rights after the last; then the
  * second stage of the result; then A and D.
  */
-static inline enum pagewalk_status FNAME(walk_addr_generic)(const struct PAGEWALK_TAG *w, uint64_t addr, uint64_t access, bool second_stage,
+static inline enum pagewalk_status FNAME(walk_addr_generic)(const struct PAGEWALK_TAG *w, uint64_t addr,
+							    uint64_t access, bool second_stage,
 							    struct pagewalk_walk *out)
 {
 	const struct pagewalk_page_format *f = &w->fmt;
@@ -292,9 +306,11 @@ static inline enum pagewalk_status FNAME(walk_addr_generic)(const struct PAGEWAL
 
 		s->level = (uint8_t)level;
 		s->pt_access[level - 1] = (uint8_t)FNAME(gpte_access)(w, rights ^ PT_NX);
-		e->gpa = e->pa = table + (addr >> PT_SHIFT(level) & (PAGEWALK_BIT(PT_LEVEL_BITS) - 1)) * sizeof(pt_element_t);
+		e->gpa = e->pa =
+			table + (addr >> PT_SHIFT(level) & (PAGEWALK_BIT(PT_LEVEL_BITS) - 1)) * sizeof(pt_element_t);
 		if (n) {
-			status = pagewalk_translate_gpa(w, e->gpa, n->fmt.table_access | PAGEWALK_PFERR_GUEST_PAGE, &e->pa, out);
+			status = pagewalk_translate_gpa(w, e->gpa, n->fmt.table_access | PAGEWALK_PFERR_GUEST_PAGE,
+							&e->pa, out);
 			if (status != PAGEWALK_OK) {
 				e->pte = 0;
 				return status;
@@ -312,12 +328,9 @@ static inline enum pagewalk_status FNAME(walk_addr_generic)(const struct PAGEWAL
 
 		if ((gpte & f->table_mask[level - 1]) != PAGEWALK_PTE_PRESENT) { /* not plainly a table */
 			if (!FNAME(is_present_gpte)(w, gpte))
-				return pagewalk_refuse_(w, 0, rights,
-							f->kind == PAGEWALK_KIND_EPT ? PAGEWALK_RULE(EPT, 2) : PAGEWALK_RULE(ERR, 1), out);
+				return pagewalk_refuse_absent_(w, rights, out);
 			if (FNAME(is_rsvd_bits_set)(w, gpte, level))
-				return pagewalk_refuse_(w, PAGEWALK_PFERR_PRESENT | PAGEWALK_PFERR_RSVD, rights,
-							pagewalk_rsvd_rule_(w, level, gpte & f->rsvd_bits_mask[gpte >> 7 & 1][level - 1]),
-							out);
+				return pagewalk_refuse_rsvd_(w, gpte, level, rights, out);
 			if (FNAME(is_last_gpte)(w, level, gpte))
 				break;
 		}
@@ -355,7 +368,8 @@ static inline enum pagewalk_status FNAME(walk_addr_generic)(const struct PAGEWAL
 }
 
 /* What w->gva_to_gpa points to: one attempt, of the stage that the walker is. */
-static inline enum pagewalk_status FNAME(gva_to_gpa)(const struct PAGEWALK_TAG *w, uint64_t addr, uint64_t access, struct pagewalk_walk *out)
+static inline enum pagewalk_status
+FNAME(gva_to_gpa)(const struct PAGEWALK_TAG *w, uint64_t addr, uint64_t access, struct pagewalk_walk *out)
 {
 #if PTTYPE != PAGEWALK_PTTYPE_EPT
 	if (w->fmt.kind == PAGEWALK_KIND_GUEST)
@@ -369,7 +383,8 @@ static inline enum pagewalk_status FNAME(gva_to_gpa)(const struct PAGEWALK_TAG *
  * Walks for an address as it is, without the checks that come before paging (linear.h); otherwise pagewalk_translate().
  * The walker's format must be one of this PTTYPE. BAD_STATE if it has none: paging is off, or init refused it.
  */
-static inline enum pagewalk_status FNAME(walk_addr)(const struct PAGEWALK_TAG *w, uint64_t addr, uint64_t access, struct pagewalk_walk *out)
+static inline enum pagewalk_status
+FNAME(walk_addr)(const struct PAGEWALK_TAG *w, uint64_t addr, uint64_t access, struct pagewalk_walk *out)
 {
 	enum pagewalk_status status = PAGEWALK_RETRY;
 	int attempt;

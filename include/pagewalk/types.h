@@ -17,7 +17,7 @@ struct PAGEWALK_TAG;
 /* PTTYPE of paging_tmpl.h for EPT, beside 64 and 32; the number is KVM's. */
 #define PAGEWALK_PTTYPE_EPT             18
 
-/* ---- What a call answers ------------------------------------------------------------------------------------- */
+/* ---- What a call answers ----------------------------------------------------------------------------- */
 
 enum pagewalk_status {
 	PAGEWALK_OK,           /* the access goes through; record.pa is where */
@@ -41,7 +41,7 @@ enum pagewalk_status {
 #define PAGEWALK_MAX_READS              40
 #define PAGEWALK_MAX_ATTEMPTS           8
 
-/* ---- The CPU: data, not #ifdefs ------------------------------------------------------------------------------- */
+/* ---- The CPU: data, not #ifdefs ---------------------------------------------------------------------- */
 
 enum pagewalk_vendor { PAGEWALK_INTEL, PAGEWALK_AMD };
 
@@ -102,7 +102,7 @@ struct pagewalk_regs {
 	bool     compatibility; /* IA-32e mode with CS.L = 0: addresses have 32 bits (MODE-16) */
 };
 
-/* ---- An access ------------------------------------------------------------------------------------------------ */
+/* ---- An access --------------------------------------------------------------------------------------- */
 
 /* The bits of the #PF error code that it would set; none of WRITE and FETCH: a read. A read-modify-write is a write (ERR-2). */
 #define PAGEWALK_ACCESS_READ            UINT64_C(0)
@@ -125,10 +125,16 @@ struct pagewalk_regs {
 #define PAGEWALK_ACC_USER_EXEC          8u /* EPT with mode-based execute control: bit 10 (EPT-6) */
 #define PAGEWALK_ACC_ALL                15u
 
-/* ---- The record: the evidence for the answer -------------------------------------------------------------------- */
+/* ---- The record: the evidence for the answer --------------------------------------------------------- */
 
 /* The rule that decided: family and number, as docs/rules.md has it. PAGEWALK_RULE(PERM, 7) is PERM-7. */
-enum pagewalk_rule_family { PAGEWALK_FAMILY_MODE = 1, PAGEWALK_FAMILY_PERM, PAGEWALK_FAMILY_ERR, PAGEWALK_FAMILY_EPT, PAGEWALK_FAMILY_NPT };
+enum pagewalk_rule_family {
+	PAGEWALK_FAMILY_MODE = 1,
+	PAGEWALK_FAMILY_PERM,
+	PAGEWALK_FAMILY_ERR,
+	PAGEWALK_FAMILY_EPT,
+	PAGEWALK_FAMILY_NPT
+};
 #define PAGEWALK_RULE(family, number)   ((uint16_t)(PAGEWALK_FAMILY_##family << 8 | (number)))
 #define PAGEWALK_RULE_FAMILY(rule)      ((unsigned)(rule) >> 8)
 #define PAGEWALK_RULE_NUMBER(rule)      ((unsigned)(rule) & 0xff)
@@ -183,7 +189,7 @@ struct pagewalk_walk {
 	struct pagewalk_fault fault;
 };
 
-/* ---- The walker -------------------------------------------------------------------------------------------------- */
+/* ---- The walker -------------------------------------------------------------------------------------- */
 
 /* What pagewalk_page_format describes. */
 enum pagewalk_kind {
@@ -255,7 +261,8 @@ struct PAGEWALK_TAG {
 	struct pagewalk_cpu cpu;
 	struct pagewalk_page_format fmt;
 	/* One attempt with this walker's format: may also return RETRY when an A/D update lost. */
-	enum pagewalk_status (*gva_to_gpa)(const struct PAGEWALK_TAG *w, uint64_t addr, uint64_t access, struct pagewalk_walk *out);
+	enum pagewalk_status (*gva_to_gpa)(const struct PAGEWALK_TAG *w, uint64_t addr, uint64_t access,
+					   struct pagewalk_walk *out);
 };
 
 /* The structure of type that holds w as its member; const as the walker is inside a walk. */
