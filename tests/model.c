@@ -280,7 +280,7 @@ static bool ept_misconfigured(const struct walk *w, unsigned level, uint64_t ent
 		return true; /* (d) */
 	if (level == 3 && bit(entry, 7) && !(features & CASE_EPT_1G))
 		return true; /* (d) */
-	if (level == 2 && bit(entry, 7) && !(features & CASE_EPT_2M))
+	if (level == 2 && bit(entry, 7) && !(features & CASE_EPT_2M) && !(w->kvm && (features & CASE_EPT_1G))) /* KVM-13 */
 		return true; /* (d) */
 	if (level == 3 && leaf && bits(entry, 29, 12))
 		return true; /* (e) */

@@ -1111,3 +1111,24 @@ Test(ept, alone)
 	EXPECT(ask_second(t.q.va, PAGEWALK_PFERR_GUEST_PAGE | PAGEWALK_ACCESS_NO_LINEAR), VIOLATES(0x01, t.q.va),
 	       "alone, PDPTE load");
 }
+
+/* KVM-13: the 1 GiB capability brings that of 2 MiB with it; on the hardware each stands alone. */
+Test(ept, kvm_13_1g_has_2m)
+{
+	struct pagewalk_cpu cpu = pagewalk_cpu_profile(PAGEWALK_PROFILE_INTEL, 46, PAGEWALK_FEATURES_ALL);
+	struct kvm_pagewalk w;
+
+	for (unsigned n = 0; n < 8; n++) {
+		bool has_1g = n & 1, has_2m = n & 2, quirk = n & 4;
+
+		memset(&w, 0, sizeof(w));
+		w.read_gpte = no_read;
+		cpu.features = (PAGEWALK_FEATURES_ALL & ~(PAGEWALK_FEATURE_EPT_1G | PAGEWALK_FEATURE_EPT_2M)) |
+			       (has_1g ? PAGEWALK_FEATURE_EPT_1G : 0) | (has_2m ? PAGEWALK_FEATURE_EPT_2M : 0);
+		cpu.quirks = quirk ? PAGEWALK_QUIRK_KVM_EPT_1G : 0;
+		cr_assert_eq(pagewalk_init_ept(&w, &cpu, 0x101e, false), PAGEWALK_OK, "EPT");
+		cr_expect_eq(pagewalk_ept_is_rsvd_bits_set(&w, 0x2000b7, 2), !(has_2m || (has_1g && quirk)),
+			     "1G %d, 2M %d, quirk %d: a page of 2 MiB", has_1g, has_2m, quirk);
+		cr_expect_eq(pagewalk_ept_is_rsvd_bits_set(&w, 0x400000b7, 3), !has_1g, "1G %d: a page of 1 GiB", has_1g);
+	}
+}

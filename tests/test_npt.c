@@ -843,9 +843,8 @@ Test(npt, kvm_11_pae_guest)
 	EXPECT(ask(&a, &t), LEADS(t.step[3].pa), "load and walk");
 	EXPECT_NUMBER(entry_get(&t, a.value, SHAPE_4, second_at(&t, guest_gpa(&t, 3), 1)) & 0x60, 0x60,
 		      "the load writes");
-	t.q.has_pdpte = true; /* registers, and then memory says otherwise */
-	t.q.pdpte[0] = entry_now(&t, SHAPE_PAE, t.step[0].pa);
-	tables_edit(&t, 3, 0, ~(uint64_t)0);
+	tables_edit(&t, 3, 0, ~(uint64_t)0); /* registers that are loaded already, and memory that says otherwise */
+	t.q.has_pdpte = true;
 	t.q.pdpte[0] = tables_gpa(&t, 1) | 1;
 	EXPECT(ask(&a, &t), LEADS(t.step[3].pa), "registers");
 	t.q.has_pdpte = false;

@@ -206,6 +206,7 @@ pagewalk_set_format_ept_(struct pagewalk_page_format *f, const struct pagewalk_c
 	int m = pagewalk_maxphyaddr_(cpu);
 	uint64_t high = PAGEWALK_BITS(51, m);
 	uint64_t top = high | PAGEWALK_BITS(7, 3), table = high | PAGEWALK_BITS(6, 3);
+	bool has_1g = (cpu->features & PAGEWALK_FEATURE_EPT_1G) != 0;
 	int type;
 
 	f->mbec = (role & PAGEWALK_ROLE_MBEC) != 0;
@@ -219,11 +220,11 @@ pagewalk_set_format_ept_(struct pagewalk_page_format *f, const struct pagewalk_c
 	pagewalk_set_rsvd_(f, 3, table, high | PAGEWALK_EPT_PS);
 	pagewalk_set_rsvd_(f, 2, table, high | PAGEWALK_EPT_PS);
 	pagewalk_set_rsvd_(f, 1, high, high);
-	if (cpu->features & PAGEWALK_FEATURE_EPT_1G) {
+	if (has_1g) {
 		f->ps_mask[2] = PAGEWALK_EPT_PS;
 		f->rsvd_bits_mask[1][2] = high | PAGEWALK_BITS(29, 12);
 	}
-	if (cpu->features & PAGEWALK_FEATURE_EPT_2M) {
+	if ((cpu->features & PAGEWALK_FEATURE_EPT_2M) || (has_1g && (cpu->quirks & PAGEWALK_QUIRK_KVM_EPT_1G))) {
 		f->ps_mask[1] = PAGEWALK_EPT_PS;
 		f->rsvd_bits_mask[1][1] = high | PAGEWALK_BITS(20, 12);
 	}

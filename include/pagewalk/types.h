@@ -87,7 +87,8 @@ enum pagewalk_vendor { PAGEWALK_INTEL, PAGEWALK_AMD };
 #define PAGEWALK_QUIRK_KVM_NPT_PDPTE    PAGEWALK_BIT(18) /* 11: reserved bits of a nested PAE table's PDPTEs are not checked */
 #define PAGEWALK_QUIRK_KVM_EPTP         PAGEWALK_BIT(19) /* 12: the EPTP's walk length and A/D bit need no capability */
 #define PAGEWALK_QUIRK_KVM_PAE_CACHED   PAGEWALK_BIT(20) /* 11: the PDPTE registers count under NPT too (against MODE-8) */
-#define PAGEWALK_QUIRKS_KVM             (PAGEWALK_BITS(20, 8) | PAGEWALK_QUIRK_EPT_HIGH_IGNORED)
+#define PAGEWALK_QUIRK_KVM_EPT_1G       PAGEWALK_BIT(21) /* 13: a CPU with 1 GiB pages in EPT has those of 2 MiB too */
+#define PAGEWALK_QUIRKS_KVM             (PAGEWALK_BITS(21, 8) | PAGEWALK_QUIRK_EPT_HIGH_IGNORED)
 
 struct pagewalk_cpu {
 	uint64_t features;   /* PAGEWALK_FEATURE_... */
