@@ -829,7 +829,10 @@ Test(shadow, guards)
 	struct pagewalk_walk walk;
 
 	memset(&w, 0, sizeof(w));
+	cr_expect_eq(pagewalk_translate(&w, 0, 0, &walk), PAGEWALK_BAD_STATE, "a walker of zeros");
+	cr_expect_eq(pagewalk_permission_fault(&w, PAGEWALK_ACC_ALL, 0, 0), PAGEWALK_PFERR_PRESENT, "and its rights");
 	cr_assert_eq(pagewalk_init(&w, &cpu, &off), PAGEWALK_OK, "paging off needs no callback");
+	cr_expect_eq(pagewalk_permission_fault(&w, 0, 0, 0), 0, "paging off allows all");
 	cr_expect_eq(pagewalk64_walk_addr(&w, 0, 0, &walk), PAGEWALK_BAD_STATE, "64, paging off");
 	cr_expect_eq(pagewalk32_walk_addr(&w, 0, 0, &walk), PAGEWALK_BAD_STATE, "32, paging off");
 	cr_assert_eq(pagewalk_init(&w, &cpu, &impossible), PAGEWALK_BAD_STATE, "PG without PE");

@@ -67,13 +67,9 @@ pagewalk_refuse_walk_(const struct PAGEWALK_TAG *w, uint64_t addr, uint64_t acce
 
 static inline enum pagewalk_status pagewalk_set_bad_(struct PAGEWALK_TAG *w)
 {
-	int i;
-
 	w->cpu_role = 0;
 	w->fmt.kind = PAGEWALK_KIND_NONE;
 	w->fmt.pdpte_registers = false;
-	for (i = 0; i < 16; i++)
-		w->fmt.permissions[i] = 0xffff; /* a cached translation is no good either */
 	w->gva_to_gpa = pagewalk_refuse_walk_;
 	return PAGEWALK_BAD_STATE;
 }
@@ -209,6 +205,8 @@ pagewalk_translate(const struct PAGEWALK_TAG *w, uint64_t va, uint64_t access, s
 
 	if (status != PAGEWALK_OK)
 		return status;
+	if (w->fmt.kind == PAGEWALK_KIND_NONE)
+		return pagewalk_refuse_walk_(w, va, access, out);
 	if (w->fmt.kind >= PAGEWALK_KIND_NPT)
 		pagewalk_no_guest_walk_(va, access, out);
 	status = PAGEWALK_RETRY;
@@ -226,6 +224,8 @@ pagewalk_permission_fault(const struct PAGEWALK_TAG *w, unsigned pte_access, uns
 {
 	uint64_t reasons;
 
+	if (w->fmt.kind == PAGEWALK_KIND_NONE) /* no walker, no right */
+		return PAGEWALK_PFERR_PRESENT;
 	if (w->fmt.kind == PAGEWALK_KIND_DIRECT)
 		return 0;
 	access = pagewalk_guest_access_(access);
