@@ -9,7 +9,7 @@
  *     compare-kvm --speed CASES        KVM's walker alone
  *
  * The cases are those of tests/generate.c with the profile made KVM's, and MBEC and GMET off, which this KVM has not;
- * one in four is stirred. A difference is printed as a vector line with KVM's answer, the changes since included, ready
+ * one in four is stirred. A difference is printed as a vector line with KVM's answer, later changes included, ready
  * for run-vectors, and what the library said. The last line is `kvm ran N, differ M, known K (ids)`: known are those
  * that a change in KVM since then explains (kvm.h). Exit 1 if there is a difference, or if some outcome never came up:
  * then the generator has gone blind.
@@ -87,7 +87,7 @@ static void print_answer(const char *who, const struct case_answer *a)
 	       a->error_code, a->cr2, a->exit_qualification, a->gpa);
 }
 
-static void print_difference(unsigned long long seed, unsigned long long i)
+static void print_difference(unsigned long long seed, unsigned long long i, unsigned since)
 {
 	char id[64], source[VECTOR_SOURCE_SIZE];
 	size_t length = 0;
@@ -95,7 +95,8 @@ static void print_difference(unsigned long long seed, unsigned long long i)
 	snprintf(id, sizeof(id), "random-%llu-%llu", seed, i);
 	length = (size_t)snprintf(source, sizeof(source), "%s", kvm_source);
 	for (unsigned bit = 0; bit < KVM_SINCE_BITS && length < sizeof(source); bit++)
-		length += (size_t)snprintf(source + length, sizeof(source) - length, " %s", kvm_since[bit].id);
+		if (since >> bit & 1)
+			length += (size_t)snprintf(source + length, sizeof(source) - length, " %s", kvm_since[bit].id);
 	if (vector_print(stdout, id, source, &question, &theirs, NULL, NULL))
 		printf("%s: the vector format has no such case\n", id);
 	print_answer("kvm", &theirs);
@@ -117,7 +118,7 @@ static void compare_one(struct counts *n, unsigned long long seed, unsigned long
 		return;
 	case KVM_DIFFERS:
 		if (n->differ++ < 10)
-			print_difference(seed, i);
+			print_difference(seed, i, since);
 		break;
 	case KVM_KNOWN:
 		n->known++;

@@ -230,21 +230,19 @@ enum kvm_verdict kvm_judge(const struct case_question *q, const struct case_answ
 			   unsigned *since)
 {
 	static _Thread_local struct case_answer later;
+	static const unsigned changed[] = { [CASE_EPT] = KVM_SINCE_EPT_READ, [CASE_NPT] = KVM_SINCE_NPF_STAGE };
 
 	if (since)
-		*since = 0;
+		*since = changed[q->stage2];
 	if (!kvm_walk_since(q, theirs, 0))
 		return KVM_OUTSIDE;
 	if (same(q, ours, theirs))
 		return KVM_SAME;
-	for (unsigned bits = 1; bits < 1u << KVM_SINCE_BITS; bits++) {
-		kvm_walk_since(q, &later, bits);
-		if (same(q, ours, &later)) {
-			if (since)
-				*since = bits;
-			return KVM_KNOWN;
-		}
-	}
-	*theirs = later; /* all bits are set in the last round */
+	if (!changed[q->stage2])
+		return KVM_DIFFERS;
+	kvm_walk_since(q, &later, changed[q->stage2]);
+	if (same(q, ours, &later))
+		return KVM_KNOWN;
+	*theirs = later;
 	return KVM_DIFFERS;
 }

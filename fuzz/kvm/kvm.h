@@ -29,8 +29,8 @@ extern const struct kvm_since kvm_since[KVM_SINCE_BITS];
 
 /*
  * KVM's answer, all fields. False: outside of what it can be asked: another profile, MBEC or GMET, which 6.12 has not,
- * registers that no CPU can hold, or a user's implicit access; *a is not to be used then. BAD_STATE: KVM refuses the EPTP, nCR3, or long mode's
- * CR3. Keeps nothing from call to call; threads may call it at once.
+ * registers that no CPU can hold, or a user's implicit access; *a is not to be used then. BAD_STATE: KVM refuses the
+ * EPTP, nCR3, or long mode's CR3. Keeps nothing from call to call; threads may call it at once.
  */
 bool kvm_walk(const struct case_question *q, struct case_answer *a);
 /* The same with some changes made (KVM_SINCE_...). */
@@ -40,8 +40,8 @@ enum kvm_verdict { KVM_SAME, KVM_KNOWN, KVM_DIFFERS, KVM_OUTSIDE };
 
 /*
  * Compares an answer with KVM's, every field and every word of memory. KNOWN: equal to the last bit once the changes in
- * *since are made, and not without them. *theirs is 6.12's answer, but with all changes made if DIFFERS. since may be
- * NULL.
+ * *since are made, and not without them. *theirs is 6.12's answer; if DIFFERS, the one with the changes in *since made.
+ * since may be NULL.
  */
 enum kvm_verdict kvm_judge(const struct case_question *q, const struct case_answer *ours, struct case_answer *theirs,
 			   unsigned *since);
