@@ -74,16 +74,19 @@ build/tests-m32: $(SUITES) $(SUPPORT) $(ALL_HEADERS) tests/plain.c | build
 build/tests-s390x: $(SUITES) $(SUPPORT) $(ALL_HEADERS) tests/plain.c | build
 	s390x-linux-gnu-gcc -static $(CPPFLAGS_ALL) -std=gnu11 $(WARNINGS) -O2 $(PLAIN_FEW) -o $@
 
-# KVM's own walker as an oracle, cut out of linux-source-6.12 (fuzz/kvm/README.md). Not part of make test yet.
+# The oracles: other implementations, run on the same cases (fuzz/oracle.h). Each is a part of build/differ.
+DIFFER = fuzz/differ.c fuzz/oracles.c fuzz/minimise.c
+ORACLE_HEADERS = $(ALL_HEADERS) $(wildcard fuzz/*.h)
+
+# KVM's own walker, cut out of linux-source-6.12 (fuzz/kvm/README.md).
 build/kvm/cut_code.h: fuzz/kvm/extract.pl | build
 	perl fuzz/kvm/extract.pl build/kvm
 
 build/kvm/shim.o: build/kvm/cut_code.h $(wildcard fuzz/kvm/shim.*) tests/case.h
-	$(CC) $(CPPFLAGS_ALL) -Ifuzz/kvm -Ibuild/kvm -std=gnu11 -O2 -fno-strict-aliasing -fwrapv -w -c fuzz/kvm/shim.c -o $@
+	$(COMPILE) -Ifuzz/kvm -Ibuild/kvm -fno-strict-aliasing -fwrapv -c fuzz/kvm/shim.c -o $@
 
-build/compare-kvm: build/kvm/shim.o $(wildcard fuzz/kvm/*.[ch]) $(SUPPORT) $(ALL_HEADERS)
-	$(COMPILE) -Ifuzz/kvm -Ibuild/kvm fuzz/kvm/kvm.c fuzz/kvm/compare_kvm.c build/kvm/shim.o \
-		tests/library.c tests/vector.c tests/generate.c $(JANSSON) -o $@
+build/differ: $(DIFFER) $(wildcard fuzz/kvm/*.[ch]) build/kvm/shim.o $(SUPPORT) $(ORACLE_HEADERS)
+	$(COMPILE) -Ifuzz -Ifuzz/kvm -Ibuild/kvm -DORACLE_KVM $(DIFFER) fuzz/kvm/kvm.c build/kvm/shim.o $(SUPPORT) $(JANSSON) -o $@
 
 build/minimal: examples/minimal.c $(HEADERS) | build
 	$(CC) -std=c99 -Wall -Wextra -Wpedantic -Werror $(CFLAGS) -Iinclude examples/minimal.c -o $@

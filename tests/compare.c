@@ -47,7 +47,7 @@ int main(int argc, char **argv)
 
 	dice_seed(&dice, seed);
 	for (i = 0; timed ? i % 4096 || time(NULL) < end : i < cases; i++) {
-		generate(&dice, &question);
+		generate(&dice, NULL, &question);
 		library_walk_run(&question, &ours, &run);
 		model_walk(&question, &theirs);
 		count[question.stage2][theirs.outcome]++;

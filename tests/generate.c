@@ -2,7 +2,7 @@
 #include "generate.h"
 
 #define BIT(n) ((uint64_t)1 << (n))
-#define MEMORY_FRAMES 64
+#define MEMORY_FRAMES (GENERATE_MEMORY / 4096)
 
 enum format { FORMAT_32, FORMAT_PAE, FORMAT_LONG, FORMAT_EPT };
 
@@ -20,10 +20,30 @@ void dice_seed(struct dice *d, uint64_t seed)
 	d->state = seed * 0x9e3779b97f4a7c15u + 0x2545f4914f6cdd1du;
 	if (!d->state)
 		d->state = 1;
+	d->bytes = NULL;
+	d->left = 0;
+}
+
+void dice_from_bytes(struct dice *d, const uint8_t *bytes, size_t n)
+{
+	d->state = 1;
+	d->bytes = bytes;
+	d->left = n;
+}
+
+static uint64_t take(struct dice *d, unsigned size)
+{
+	uint64_t value = 0;
+
+	for (unsigned i = 0; i < size && d->left; i++, d->left--)
+		value |= (uint64_t)*d->bytes++ << 8 * i;
+	return value;
 }
 
 uint64_t dice_bits(struct dice *d) /* xorshift64* */
 {
+	if (d->bytes)
+		return take(d, 8);
 	d->state ^= d->state >> 12;
 	d->state ^= d->state << 25;
 	d->state ^= d->state >> 27;
@@ -32,21 +52,29 @@ uint64_t dice_bits(struct dice *d) /* xorshift64* */
 
 unsigned dice_below(struct dice *d, unsigned n)
 {
+	if (d->bytes)
+		return (unsigned)(take(d, 2) * n >> 16);
 	return (unsigned)((dice_bits(d) >> 32) * n >> 32);
 }
 
 bool dice_one_in(struct dice *d, unsigned n)
 {
-	return dice_below(d, n) == 0;
+	return dice_below(d, n) == n - 1; /* so that zeros are the ordinary case */
 }
 
 /* Each of the bits is there with n - 1 chances of n. */
 static uint64_t mostly(struct dice *d, uint64_t bits, unsigned n)
 {
-	for (int i = 0; i < 64; i++)
-		if ((bits & BIT(i)) && dice_one_in(d, n))
-			bits &= ~BIT(i);
+	for (uint64_t left = bits; left; left &= left - 1)
+		if (dice_one_in(d, n))
+			bits &= ~(left & -left);
 	return bits;
+}
+
+/* Each of the bits is there or not. */
+static uint64_t any_of(struct dice *d, uint64_t bits)
+{
+	return dice_bits(d) & bits;
 }
 
 static uint64_t low_bits(int n)
@@ -56,34 +84,44 @@ static uint64_t low_bits(int n)
 
 /* ---- Registers ------------------------------------------------------------------------------------------------ */
 
-static void generate_cpu(struct dice *d, struct case_question *q)
+/* One of the choices in a set of bits. */
+static unsigned one_of(struct dice *d, unsigned set)
+{
+	unsigned n = dice_below(d, (unsigned)__builtin_popcount(set));
+
+	while (n--)
+		set &= set - 1;
+	return (unsigned)__builtin_ctz(set);
+}
+
+static void generate_cpu(struct dice *d, const struct generate_limits *limits, struct case_question *q)
 {
 	static const unsigned char widths[] = { 32, 36, 39, 40, 46, 48, 52 };
 
-	q->profile = (enum case_profile)dice_below(d, 4);
+	q->profile = (enum case_profile)one_of(d, limits->profiles ? limits->profiles : 15);
 	q->maxphyaddr = dice_one_in(d, 8) ? 32 + dice_below(d, 21) : widths[dice_below(d, sizeof(widths))];
-	q->features = (unsigned)mostly(d, CASE_PSE | CASE_PSE36 | CASE_PAE | CASE_NX | CASE_PAT | CASE_PAGE1GB | CASE_SMEP | CASE_SMAP |
-				       CASE_PKU | CASE_LA57, 24);
-	q->ept_features = (unsigned)dice_bits(d) & (CASE_EPT_EXEC_ONLY | CASE_EPT_2M | CASE_EPT_1G | CASE_EPT_ADVANCED);
-	q->knobs = dice_one_in(d, 2) ? 0 : (unsigned)dice_bits(d) & 15;
+	if (limits->maxphyaddr)
+		q->maxphyaddr = limits->maxphyaddr;
+	q->features = (unsigned)mostly(d, CASE_PSE | CASE_PSE36 | CASE_PAE | CASE_NX | CASE_PAT | CASE_PAGE1GB | CASE_SMEP |
+				       CASE_SMAP | CASE_PKU | CASE_LA57, 24);
+	q->features = (q->features | limits->have) & ~limits->lack;
+	q->ept_features = (unsigned)any_of(d, CASE_EPT_EXEC_ONLY | CASE_EPT_2M | CASE_EPT_1G | CASE_EPT_ADVANCED);
+	q->knobs = dice_one_in(d, 2) ? (unsigned)any_of(d, 15) : 0;
 }
 
 /* CR0, CR4 and EFER of paging with this many levels (0: off), as far as the CPU has the features; else fewer levels. */
 static int generate_paging(struct dice *d, unsigned features, int levels, uint64_t *cr0, uint64_t *cr4, uint64_t *efer)
 {
-	static const struct { unsigned feature; int bit; } bits[] = {
-		{ CASE_PSE, 4 }, { CASE_LA57, 12 }, { CASE_SMEP, 20 }, { CASE_SMAP, 21 }, { CASE_PKU, 22 }
-	};
+	uint64_t may = (features & CASE_PSE ? BIT(4) : 0) | (features & CASE_LA57 ? BIT(12) : 0) |
+		       (features & CASE_SMEP ? BIT(20) : 0) | (features & CASE_SMAP ? BIT(21) : 0) |
+		       (features & CASE_PKU ? BIT(22) : 0);
 
 	if (levels == 5 && !(features & CASE_LA57))
 		levels = 4;
 	if (levels > 2 && !(features & CASE_PAE))
 		levels = 2;
-	*cr0 = 1 | (levels ? BIT(31) : 0) | (dice_one_in(d, 2) ? BIT(16) : 0);
-	*cr4 = levels > 2 ? BIT(5) : 0;
-	for (unsigned i = 0; i < sizeof(bits) / sizeof(*bits); i++)
-		if ((features & bits[i].feature) && dice_one_in(d, 2))
-			*cr4 |= BIT(bits[i].bit);
+	*cr0 = 1 | (levels ? BIT(31) : 0) | any_of(d, BIT(16));
+	*cr4 = (levels > 2 ? BIT(5) : 0) | any_of(d, may);
 	if (levels == 4)
 		*cr4 &= ~BIT(12);
 	if (levels == 5)
@@ -109,14 +147,17 @@ static int shift_of(enum format format, int level)
 	return format == FORMAT_32 ? 12 + 10 * (level - 1) : 12 + 9 * (level - 1);
 }
 
-/* An address for a table or page of this stage: the frame is in its low bits, so that large second-stage pages at 0 reach it. */
+/*
+ * An address for a table or page of this stage: the frame is in its low bits, so that large second-stage pages at 0
+ * reach it.
+ */
 static uint64_t place(struct dice *d, const struct case_question *q, const struct stage *s, unsigned frame)
 {
 	uint64_t address = (uint64_t)frame << 12;
 	int width = s->format == FORMAT_32 ? 32 : (int)q->maxphyaddr;
 
 	if (s->next && width > 30 && dice_one_in(d, 3))
-		address |= dice_bits(d) & low_bits(width) & ~low_bits(30);
+		address |= any_of(d, low_bits(width) & ~low_bits(30));
 	if (dice_one_in(d, 64))
 		address |= BIT(20 + dice_below(d, (unsigned)width - 20)); /* most likely out of memory */
 	return address;
@@ -126,55 +167,64 @@ static bool may_be_large(const struct case_question *q, const struct stage *s, i
 {
 	if (s->format == FORMAT_32)
 		return level == 2 && s->pse;
-	return level == 2 || (level == 3 && s->format != FORMAT_PAE && ((q->features & CASE_PAGE1GB) || s->format == FORMAT_EPT));
+	return level == 2 ||
+	       (level == 3 && s->format != FORMAT_PAE && ((q->features & CASE_PAGE1GB) || s->format == FORMAT_EPT));
 }
 
 /* A page's address and what is ignored or meaningful only in a leaf. */
-static uint64_t generate_leaf(struct dice *d, const struct case_question *q, const struct stage *s, int level, unsigned frame)
+static uint64_t generate_leaf(struct dice *d, const struct case_question *q, const struct stage *s, int level,
+			      unsigned frame)
 {
+	static const unsigned char types[] = { 6, 0, 1, 4, 5 };
 	int shift = shift_of(s->format, level);
 	uint64_t entry;
 
 	if (!s->next && frame) /* the second stage's image of a guest's table: the page's place in memory */
-		entry = ((uint64_t)frame << 12) & ~low_bits(shift);
+		entry = (uint64_t)frame << 12;
+	else if (dice_one_in(d, 2))
+		entry = any_of(d, low_bits((int)q->maxphyaddr));
 	else
-		entry = (dice_one_in(d, 2) ? place(d, q, s, 1 + dice_below(d, MEMORY_FRAMES - 1)) :
-				dice_bits(d) & low_bits((int)q->maxphyaddr)) & ~low_bits(shift);
+		entry = place(d, q, s, 1 + dice_below(d, MEMORY_FRAMES - 1));
+	entry &= ~low_bits(shift);
 	if (s->format == FORMAT_32)
 		entry &= low_bits(32);
 	if (level > 1)
 		entry |= BIT(7);
 	if (s->format == FORMAT_EPT) {
-		static const unsigned char types[] = { 0, 1, 4, 5, 6 };
 		entry |= (uint64_t)(dice_one_in(d, 32) ? dice_below(d, 8) : types[dice_below(d, 5)]) << 3;
-		return entry | (dice_bits(d) & (BIT(6) | BIT(8) | BIT(9)));
+		return entry | any_of(d, BIT(6) | BIT(8) | BIT(9));
 	}
-	if (s->format == FORMAT_32 && level == 2) /* PSE-36 */
-		entry |= dice_bits(d) & (dice_one_in(d, 8) ? 0x3fe000u : dice_one_in(d, 2) ? 0x1e000u : 0);
+	if (s->format == FORMAT_32 && level == 2 && dice_one_in(d, 2)) /* PSE-36 */
+		entry |= any_of(d, dice_one_in(d, 4) ? 0x3fe000u : 0x1e000u);
 	if (dice_one_in(d, 8))
 		entry |= level > 1 ? BIT(12) : BIT(7); /* PAT */
-	if (s->format == FORMAT_LONG && dice_one_in(d, 2))
-		entry |= dice_bits(d) & (0xfull << 59);
-	return entry | (dice_bits(d) & (BIT(3) | BIT(4) | BIT(5) | BIT(6) | BIT(8)));
+	if (s->format == FORMAT_LONG && dice_one_in(d, 2)) /* the key */
+		entry |= any_of(d, 0xfull << 59);
+	return entry | any_of(d, BIT(3) | BIT(4) | BIT(5) | BIT(6) | BIT(8));
 }
 
-static uint64_t generate_entry(struct dice *d, const struct case_question *q, const struct stage *s, int level, bool leaf, unsigned frame)
+static uint64_t generate_entry(struct dice *d, const struct case_question *q, const struct stage *s, int level, bool leaf,
+			       unsigned frame)
 {
 	bool pdpte = s->format == FORMAT_PAE && level == 3;
 	unsigned width = s->format == FORMAT_32 ? 32 : 64;
 	uint64_t entry = leaf ? generate_leaf(d, q, s, level, frame) : place(d, q, s, frame);
 
 	if (s->format == FORMAT_EPT) {
-		entry |= mostly(d, 7, 24) | (dice_one_in(d, 2) ? BIT(10) : 0) | (dice_one_in(d, 2) ? BIT(8) : 0);
+		entry |= mostly(d, 7, 24);
+		entry |= any_of(d, BIT(8) | BIT(10));
 	} else if (pdpte) {
-		entry |= mostly(d, 1, 32) | (dice_bits(d) & (BIT(3) | BIT(4) | BIT(9)));
+		entry |= mostly(d, 1, 32);
+		entry |= any_of(d, BIT(3) | BIT(4) | BIT(9));
 	} else {
-		entry |= mostly(d, 1, 48) | mostly(d, 6, 12) | (dice_bits(d) & (BIT(5) | BIT(9)));
+		entry |= mostly(d, 1, 48);
+		entry |= mostly(d, 6, 12);
+		entry |= any_of(d, BIT(5) | BIT(9));
 		if (s->nxe && s->format != FORMAT_32 && dice_one_in(d, 12))
 			entry |= BIT(63);
 	}
-	if (dice_one_in(d, 8) && s->format != FORMAT_PAE) /* bits that are ignored, most of them */
-		entry |= dice_bits(d) & (s->format == FORMAT_32 ? 0xe00u : 0x7ff0000000000e00u);
+	if (s->format != FORMAT_PAE && dice_one_in(d, 8)) /* bits that are ignored, most of them */
+		entry |= any_of(d, s->format == FORMAT_32 ? 0xe00u : 0x7ff0000000000e00u);
 	if (dice_one_in(d, 24)) /* one that may not be */
 		entry ^= BIT(dice_below(d, width));
 	return s->format == FORMAT_32 ? (uint32_t)entry : entry;
@@ -206,15 +256,21 @@ static uint64_t build(struct dice *d, struct case_question *q, struct stage *s, 
 
 	for (int level = s->levels;; level--) {
 		int shift = shift_of(s->format, level);
-		unsigned index = (unsigned)(addr >> shift) & (s->format == FORMAT_32 ? 1023 : s->format == FORMAT_PAE && level == 3 ? 3 : 511);
-		uint64_t at = table + index * size, entry = 0;
-		bool leaf = level == 1 || (may_be_large(q, s, level) && dice_one_in(d, s->format == FORMAT_32 ? 2 : 5));
+		unsigned last = s->format == FORMAT_32 ? 1023 : s->format == FORMAT_PAE && level == 3 ? 3 : 511;
+		uint64_t at = table + ((unsigned)(addr >> shift) & last) * size, entry = 0;
+		bool leaf = level == 1;
 
-		if (s->next)
+		if (!leaf && may_be_large(q, s, level))
+			leaf = dice_one_in(d, s->format == FORMAT_32 ? 2 : 5);
+		if (s->next) {
 			build(d, q, s->next, at, frames, true);
-		at = s->next ? (at & (MEMORY_FRAMES * 4096 - 1)) : at;
+			at &= GENERATE_MEMORY - 1;
+		}
 		if (!load_entry(q, at, size, &entry) || !entry) {
-			unsigned frame = leaf ? (keep ? (unsigned)(addr >> 12) & (MEMORY_FRAMES - 1) : 0) : (*frames)++ % MEMORY_FRAMES;
+			unsigned frame = keep ? (unsigned)(addr >> 12) & (MEMORY_FRAMES - 1) : 0;
+
+			if (!leaf)
+				frame = (*frames)++ % MEMORY_FRAMES;
 			entry = generate_entry(d, q, s, level, leaf, frame);
 			store_entry(q, at, size, entry);
 		} else {
@@ -230,24 +286,25 @@ static uint64_t build(struct dice *d, struct case_question *q, struct stage *s, 
 
 static void generate_second(struct dice *d, struct case_question *q, struct stage *s, unsigned *frames)
 {
-	bool amd = q->profile == CASE_AMD || q->profile == CASE_KVM_AMD;
 	bool five = dice_one_in(d, 3);
+	int levels = five ? 5 : 4;
 
 	s->root = (uint64_t)(*frames)++ << 12;
-	if (!amd) {
-		q->stage2 = CASE_EPT;
+	if (q->stage2 == CASE_EPT) {
 		q->mbec = dice_one_in(d, 2);
 		q->ept_features |= CASE_EPT_AD | CASE_EPT_5L;
-		q->eptp = s->root | (dice_one_in(d, 4) ? 0 : 6) | (five ? 4u << 3 : 3u << 3) | (dice_one_in(d, 2) ? BIT(6) : 0);
+		q->eptp = s->root | (five ? 4u << 3 : 3u << 3) | any_of(d, BIT(6));
+		q->eptp |= dice_one_in(d, 4) ? 0 : 6;
 		s->format = FORMAT_EPT;
-		s->levels = five ? 5 : 4;
+		s->levels = levels;
 		return;
 	}
-	q->stage2 = CASE_NPT;
 	q->gmet = dice_one_in(d, 2);
-	set_format(s, generate_paging(d, q->features, dice_one_in(d, 4) ? 2 + (int)dice_below(d, 2) : five ? 5 : 4, &q->hcr0, &q->hcr4, &q->hefer),
-		   q->hcr4, q->hefer);
-	q->ncr3 = s->root | (dice_one_in(d, 8) ? dice_bits(d) & 0x18 : 0);
+	if (dice_one_in(d, 4))
+		levels = 2 + (int)dice_below(d, 2);
+	levels = generate_paging(d, q->features, levels, &q->hcr0, &q->hcr4, &q->hefer);
+	set_format(s, levels, q->hcr4, q->hefer);
+	q->ncr3 = s->root | (dice_one_in(d, 8) ? any_of(d, 0x18) : 0);
 }
 
 static void generate_access(struct dice *d, struct case_question *q, int levels)
@@ -259,11 +316,13 @@ static void generate_access(struct dice *d, struct case_question *q, int levels)
 	q->user = dice_one_in(d, 2);
 	q->implicit = !q->user && dice_one_in(d, 4);
 	q->stack = q->access != CASE_FETCH && dice_one_in(d, 8);
-	q->rflags = 2 | (dice_one_in(d, 2) ? BIT(18) : 0);
-	q->pkru = dice_one_in(d, 2) ? 0 : (uint32_t)dice_bits(d) & (dice_one_in(d, 2) ? (uint32_t)dice_bits(d) : 0xffffffffu);
-	q->va = dice_bits(d) & low_bits(width);
+	q->rflags = 2 | any_of(d, BIT(18));
+	q->pkru = dice_one_in(d, 2) ? 0 : (uint32_t)dice_bits(d);
+	if (dice_one_in(d, 2))
+		q->pkru &= dice_bits(d);
 	if (!levels) /* the guest-physical address itself */
-		q->va = dice_bits(d) & low_bits(dice_one_in(d, 8) ? 64 : (int)q->maxphyaddr);
+		width = dice_one_in(d, 8) ? 64 : (int)q->maxphyaddr;
+	q->va = any_of(d, low_bits(width));
 	q->compatibility = levels > 3 && dice_one_in(d, 16);
 	if (q->compatibility)
 		q->va &= low_bits(32);
@@ -273,35 +332,81 @@ static void generate_access(struct dice *d, struct case_question *q, int levels)
 		q->va ^= BIT(32 + dice_below(d, 32));
 }
 
-void generate(struct dice *d, struct case_question *q)
+/* Spoils a case here and there, as no builder of tables would. */
+static void stir(struct dice *d, struct case_question *q)
 {
-	static const unsigned char modes[] = { 0, 2, 2, 3, 3, 4, 4, 4, 5, 5 };
+	struct case_memory *m = &q->memory;
+
+	if (m->count) {
+		unsigned w = dice_below(d, m->count);
+
+		for (unsigned n = 1 + dice_below(d, 3); n; n--) {
+			uint64_t bit = BIT(dice_below(d, 64));
+			m->value[dice_below(d, m->count)] ^= bit;
+		}
+		if (dice_one_in(d, 4))
+			m->value[w] = m->value[dice_below(d, m->count)];
+		if (dice_one_in(d, 8)) /* the table maps itself */
+			m->value[w] = (m->address[w] & ~(uint64_t)0xfff) | (m->value[w] & 0xfff);
+	}
+	if (q->has_pdpte && dice_one_in(d, 4)) {
+		uint64_t bit = BIT(dice_below(d, 64));
+		q->pdpte[dice_below(d, 4)] ^= bit;
+	}
+	if (dice_one_in(d, 8))
+		q->cr3 ^= BIT(dice_below(d, 12));
+	if (dice_one_in(d, 8))
+		q->va ^= BIT(dice_below(d, 64));
+	if (q->stage2 == CASE_NPT && dice_one_in(d, 8))
+		q->ncr3 ^= BIT(dice_below(d, q->maxphyaddr));
+}
+
+/* Often used modes come up oftener. */
+static int generate_mode(struct dice *d, unsigned modes)
+{
+	static const unsigned char often[] = { 0, 2, 2, 3, 3, 4, 4, 4, 5, 5 };
+
+	if (!modes)
+		return often[dice_below(d, sizeof(often))];
+	return (int)one_of(d, modes);
+}
+
+void generate(struct dice *d, const struct generate_limits *limits, struct case_question *q)
+{
+	static const struct generate_limits none = { .profiles = 0 };
 	struct stage guest = { .levels = 0 }, second = { .levels = 0 };
-	unsigned frames = 1;
+	unsigned frames = 1, stages, dimension;
+	uint64_t gpa;
 	int levels;
 
-	case_clear(&q->memory, MEMORY_FRAMES * 4096);
-	q->stage2 = CASE_ONE_DIMENSION;
+	if (!limits)
+		limits = &none;
+	stages = limits->stages ? limits->stages : 7;
+	case_clear(&q->memory, GENERATE_MEMORY);
 	q->eptp = q->ncr3 = q->hcr0 = q->hcr4 = q->hefer = 0;
 	q->mbec = q->gmet = q->has_pdpte = false;
-	generate_cpu(d, q);
-	levels = generate_paging(d, q->features, modes[dice_below(d, sizeof(modes))], &q->cr0, &q->cr4, &q->efer);
+	generate_cpu(d, limits, q);
+	levels = generate_mode(d, limits->modes);
+	levels = generate_paging(d, q->features, levels, &q->cr0, &q->cr4, &q->efer);
 	generate_access(d, q, levels);
 	set_format(&guest, levels, q->cr4, q->efer);
-	if (dice_one_in(d, 2)) {
+
+	dimension = 1u << (q->profile == CASE_AMD || q->profile == CASE_KVM_AMD ? CASE_NPT : CASE_EPT);
+	stages &= 1u << CASE_ONE_DIMENSION | dimension;
+	q->stage2 = (enum case_stage2)one_of(d, stages ? stages : 1);
+	if (q->stage2) {
 		generate_second(d, q, &second, &frames);
 		guest.next = &second;
 	}
 
-	uint64_t gpa = q->va;
+	gpa = q->va;
+	q->cr3 = 0;
 	if (levels) {
 		guest.root = place(d, q, &guest, frames++) & (levels < 4 ? low_bits(32) : ~(uint64_t)0);
 		if (levels == 3)
 			guest.root |= (uint64_t)dice_below(d, 128) << 5;
-		q->cr3 = guest.root | (dice_one_in(d, 8) ? dice_bits(d) & 0x18 : 0);
+		q->cr3 = guest.root | (dice_one_in(d, 8) ? any_of(d, 0x18) : 0);
 		gpa = build(d, q, &guest, q->va, &frames, false);
-	} else {
-		q->cr3 = 0;
 	}
 	if (guest.next)
 		build(d, q, &second, gpa, &frames, false);
@@ -309,8 +414,11 @@ void generate(struct dice *d, struct case_question *q)
 		q->has_pdpte = true;
 		for (unsigned i = 0; i < 4; i++) {
 			uint64_t at = guest.root + 8 * i, entry = 0;
-			load_entry(q, guest.next ? at & (MEMORY_FRAMES * 4096 - 1) : at, 8, &entry);
+
+			load_entry(q, guest.next ? at & (GENERATE_MEMORY - 1) : at, 8, &entry);
 			q->pdpte[i] = entry & (low_bits((int)q->maxphyaddr) & ~(uint64_t)0x1e6);
 		}
 	}
+	if (limits->wild && dice_one_in(d, 4))
+		stir(d, q);
 }

@@ -230,7 +230,7 @@ static void narrow(const struct format *f, struct rights *r, uint64_t entry)
 
 static bool refuse_at(struct walk *w, enum case_outcome o, uint64_t gpa)
 {
-	w->a->gpa = w->kvm ? keep(gpa, 63, 12) : gpa; /* deviation 4 */
+	w->a->gpa = w->kvm && bit(w->q->cr0, 31) ? keep(gpa, 63, 12) : gpa; /* deviation 4 */
 	return outcome(w, o);
 }
 
@@ -386,6 +386,8 @@ static bool npt_walk(struct walk *w, struct second *s)
 	table = root_of(w, f.mode, q->ncr3);
 
 	if (f.mode == MODE_PAE) { /* no registers: from memory at each walk */
+		if (w->kvm)
+			table = keep(q->ncr3, 51, 5); /* deviation 14 */
 		if (!load(w, table + 8 * index_of(f.mode, 3, s->gpa), 8, &entry)) {
 			if (w->kvm)
 				return npf(w, s, false, false); /* deviation 7 */

@@ -593,7 +593,7 @@ static inline struct judged judge(const struct tables *t, const uint64_t *value,
 	if (verdict == GOOD)
 		return j;
 
-	j.outcome.at = kvm ? gpa & ~(uint64_t)0xfff : gpa; /* KVM's deviation 4 */
+	j.outcome.at = kvm && (q->cr0 & BIT(31)) ? gpa & ~(uint64_t)0xfff : gpa; /* KVM's deviation 4 */
 	j.outcome.code = 0;
 	if (ept && verdict == MALFORMED) {
 		j.outcome.what = MISCONFIG;

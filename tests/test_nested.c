@@ -469,7 +469,7 @@ static void check_read_fails(unsigned k, unsigned i, unsigned level, bool kvm)
 	bool fetch = t.q.access == CASE_FETCH, second = level > 0;
 	unsigned write = t.q.access == CASE_WRITE ? 2 : 0, user = t.q.user ? 4 : 0;
 	unsigned guest_level = s->level || !t.guest ? s->level : 1;
-	uint64_t page = s->gpa & ~(uint64_t)0xfff, flags[CASE_MAX_WORDS];
+	uint64_t page = t.guest ? s->gpa & ~(uint64_t)0xfff : s->gpa, flags[CASE_MAX_WORDS]; /* KVM-4 */
 	struct outcome want;
 
 	if (!kvm)

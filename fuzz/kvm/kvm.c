@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-#include "kvm.h"
-
+/*
+ * Oracle K0: a case through KVM's own walker, that of Debian's linux-source-6.12, for comparison with the library's
+ * profiles kvm-intel and kvm-amd. See README.md.
+ */
+#include "oracle.h"
 #include "shim.h"
 
-const char kvm_source[] = KVM_SOURCE;
-
-const struct kvm_since kvm_since[KVM_SINCE_BITS] = {
-	{ "ept-read", "6.12 demands read access of a nested EPT's page in any case, and reports a read each time" },
-	{ "npf-stage", "6.12 marks every nested page fault of its own walk as the final access's, a table's too" },
-};
+/*
+ * What KVM has changed since 6.12, and the profiles follow: each bit has the walker do it the later way. The order is
+ * that of oracle_kvm.known.
+ */
+enum { SINCE_EPT_READ = 1 << 0, SINCE_NPF_STAGE = 1 << 1 };
 
 /* ---- What can be asked ------------------------------------------------------------------------------------------- */
 
@@ -97,7 +99,7 @@ static bool enter(struct kvm_vcpu *vcpu, const struct case_question *q, unsigned
 		if (!shim_eptp_good(vcpu, q->eptp))
 			return false;
 		shim_init_ept(vcpu);
-		if (since & KVM_SINCE_EPT_READ)
+		if (since & SINCE_EPT_READ)
 			shim_read_only_if_read(vcpu);
 		return true;
 	case CASE_NPT:
@@ -151,7 +153,7 @@ static void answer_translated(struct case_answer *a, const struct kvm_vcpu *vcpu
 
 static void answer_fault(struct case_answer *a, struct kvm_vcpu *vcpu, struct x86_exception *fault, unsigned since)
 {
-	if (since & KVM_SINCE_NPF_STAGE) {
+	if (since & SINCE_NPF_STAGE) {
 		/* As if the CPU had met the fault first: 6.12 takes the stage from there, later ones from the walk. */
 		vcpu->vmcb.control.exit_code = SVM_EXIT_NPF;
 		vcpu->vmcb.control.exit_info_1 = vcpu->second.access & (PFERR_GUEST_FINAL_MASK | PFERR_GUEST_PAGE_MASK);
@@ -175,7 +177,12 @@ static void answer_fault(struct case_answer *a, struct kvm_vcpu *vcpu, struct x8
 	}
 }
 
-bool kvm_walk_since(const struct case_question *q, struct case_answer *a, unsigned since)
+/*
+ * KVM's answer with some changes made (SINCE_...), all fields. False: outside of what it can be asked: another profile,
+ * MBEC or GMET, registers that no CPU can hold, or a user's implicit access. BAD_STATE: KVM refuses the EPTP, nCR3, or
+ * long mode's CR3. Keeps nothing from call to call.
+ */
+static bool walk(const struct case_question *q, struct case_answer *a, unsigned since)
 {
 	static _Thread_local struct kvm_vcpu the_vcpu; /* set_registers() and enter() write all that is read */
 	static _Thread_local struct kvm kvm;
@@ -211,12 +218,27 @@ bool kvm_walk_since(const struct case_question *q, struct case_answer *a, unsign
 	return true;
 }
 
-bool kvm_walk(const struct case_question *q, struct case_answer *a)
+/* ---- The oracle --------------------------------------------------------------------------------------------------- */
+
+static bool start(char *reason, size_t n)
 {
-	return kvm_walk_since(q, a, 0);
+	(void)reason;
+	(void)n;
+	return true;
 }
 
-/* ---- Comparison -------------------------------------------------------------------------------------------------- */
+/* 6.12 has neither mode-based execute control nor guest mode execute trap; the knobs are the hardware's choices. */
+static void prepare(struct dice *d, struct case_question *q)
+{
+	(void)d;
+	q->mbec = q->gmet = false;
+	q->knobs = 0;
+}
+
+static enum oracle_result ask(const struct case_question *q, struct case_answer *a)
+{
+	return walk(q, a, 0) ? ORACLE_ANSWERED : ORACLE_OUTSIDE;
+}
 
 static bool same(const struct case_question *q, const struct case_answer *a, const struct case_answer *b)
 {
@@ -226,23 +248,35 @@ static bool same(const struct case_question *q, const struct case_answer *a, con
 	       !memcmp(a->value, b->value, q->memory.count * sizeof(*a->value));
 }
 
-enum kvm_verdict kvm_judge(const struct case_question *q, const struct case_answer *ours, struct case_answer *theirs,
-			   unsigned *since)
+static unsigned explain(const struct case_question *q, const struct case_answer *ours, struct case_answer *theirs)
 {
 	static _Thread_local struct case_answer later;
-	static const unsigned changed[] = { [CASE_EPT] = KVM_SINCE_EPT_READ, [CASE_NPT] = KVM_SINCE_NPF_STAGE };
+	static const unsigned changed[] = { [CASE_EPT] = SINCE_EPT_READ, [CASE_NPT] = SINCE_NPF_STAGE };
 
-	if (since)
-		*since = changed[q->stage2];
-	if (!kvm_walk_since(q, theirs, 0))
-		return KVM_OUTSIDE;
-	if (same(q, ours, theirs))
-		return KVM_SAME;
 	if (!changed[q->stage2])
-		return KVM_DIFFERS;
-	kvm_walk_since(q, &later, changed[q->stage2]);
+		return 0;
+	walk(q, &later, changed[q->stage2]);
 	if (same(q, ours, &later))
-		return KVM_KNOWN;
+		return changed[q->stage2];
 	*theirs = later;
-	return KVM_DIFFERS;
+	return 0;
 }
+
+struct oracle oracle_kvm = {
+	.name = "kvm",
+	.version = KVM_SOURCE,
+	.sees = ORACLE_SEES_ALL,
+	.outcomes = 1 << CASE_TRANSLATED | 1 << CASE_PAGE_FAULT | 1 << CASE_PDPTE_FAULT | 1 << CASE_EPT_VIOLATION |
+		    1 << CASE_EPT_MISCONFIG | 1 << CASE_NPF,
+	.limits = { .profiles = 1 << CASE_KVM_INTEL | 1 << CASE_KVM_AMD, .wild = true },
+	.known = {
+		{ "ept-read", "6.12 demands read access of a nested EPT's page whatever the access, and reports a read in bit 0 "
+			      "of every violation; later ones have the access's own bits" },
+		{ "npf-stage", "6.12 reports the final access for every fault that its own nested walk finds; later ones tell a "
+			       "guest's table from it" },
+	},
+	.start = start,
+	.prepare = prepare,
+	.ask = ask,
+	.explain = explain,
+};

@@ -151,7 +151,9 @@ static inline enum pagewalk_status pagewalk_refuse_(const struct PAGEWALK_TAG *w
 
 	fault->second_stage = true;
 	fault->address = out->guest.address;
-	fault->gpa = w->cpu.quirks & PAGEWALK_QUIRK_KVM_PAGE_BASE ? s->address & ~UINT64_C(0xfff) : s->address;
+	fault->gpa = s->address;
+	if ((w->cpu.quirks & PAGEWALK_QUIRK_KVM_PAGE_BASE) && out->guest.max_level)
+		fault->gpa &= ~UINT64_C(0xfff);
 	if (w->fmt.kind == PAGEWALK_KIND_NPT) {
 		fault->exit = PAGEWALK_EXIT_NPF;
 		fault->error_code = pagewalk_error_code_(w, s->access, reasons) |

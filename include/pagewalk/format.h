@@ -166,6 +166,8 @@ pagewalk_set_format_pae_(struct pagewalk_page_format *f, const struct pagewalk_c
 	f->pae = true;
 	f->pdpte_registers = pagewalk_role_kind_(role) == PAGEWALK_KIND_GUEST;
 	f->root_mask = PAGEWALK_BITS(31, 5);
+	if (!f->pdpte_registers && (cpu->quirks & PAGEWALK_QUIRK_KVM_NPT_ROOT))
+		f->root_mask = PAGEWALK_BITS(51, 5);
 	f->ps_mask[1] = PAGEWALK_PTE_PS;
 	pagewalk_set_rsvd_(f, 3, pdpte, pdpte);
 	pagewalk_set_rsvd_(f, 2, high, high | PAGEWALK_BITS(20, 13) | (pat ? 0 : PAGEWALK_PTE_PAT_LARGE));

@@ -77,7 +77,7 @@ enum pagewalk_vendor { PAGEWALK_INTEL, PAGEWALK_AMD };
 #define PAGEWALK_QUIRK_KVM_ID           PAGEWALK_BIT(8)  /* 1: the I/D error bit by NXE or SMEP alone, whatever PAE is */
 #define PAGEWALK_QUIRK_KVM_PSE36        PAGEWALK_BIT(9)  /* 2: a 4 MiB page has 36 address bits whatever the CPU has */
 #define PAGEWALK_QUIRK_KVM_TABLE_WRITE  PAGEWALK_BIT(10) /* 3: guest tables are written at the EPT, its A/D flags on or off */
-#define PAGEWALK_QUIRK_KVM_PAGE_BASE    PAGEWALK_BIT(11) /* 4: a second-stage fault gives its page's base, not the GPA */
+#define PAGEWALK_QUIRK_KVM_PAGE_BASE    PAGEWALK_BIT(11) /* 4: under guest paging, a second-stage fault gives its page's base */
 #define PAGEWALK_QUIRK_KVM_WIDTH        PAGEWALK_BIT(12) /* 5: no canonical check, address bits over the width ignored */
 #define PAGEWALK_QUIRK_KVM_NOT_PRESENT  PAGEWALK_BIT(13) /* 7: a table outside memory reads as an entry that is not present */
 #define PAGEWALK_QUIRK_KVM_EXIT_INFO    PAGEWALK_BIT(14) /* 8: qualification bit 7 always, bits 9 ... 11 never */
@@ -88,7 +88,8 @@ enum pagewalk_vendor { PAGEWALK_INTEL, PAGEWALK_AMD };
 #define PAGEWALK_QUIRK_KVM_EPTP         PAGEWALK_BIT(19) /* 12: the EPTP's walk length and A/D bit need no capability */
 #define PAGEWALK_QUIRK_KVM_PAE_CACHED   PAGEWALK_BIT(20) /* 11: the PDPTE registers count under NPT too (against MODE-8) */
 #define PAGEWALK_QUIRK_KVM_EPT_1G       PAGEWALK_BIT(21) /* 13: a CPU with 1 GiB pages in EPT has those of 2 MiB too */
-#define PAGEWALK_QUIRKS_KVM             (PAGEWALK_BITS(21, 8) | PAGEWALK_QUIRK_EPT_HIGH_IGNORED)
+#define PAGEWALK_QUIRK_KVM_NPT_ROOT     PAGEWALK_BIT(22) /* 14: a nested PAE table is at all of nCR3, not at bits 31:5 */
+#define PAGEWALK_QUIRKS_KVM             (PAGEWALK_BITS(22, 8) | PAGEWALK_QUIRK_EPT_HIGH_IGNORED)
 
 struct pagewalk_cpu {
 	uint64_t features;   /* PAGEWALK_FEATURE_... */
