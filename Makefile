@@ -75,7 +75,7 @@ build/tests-s390x: $(SUITES) $(SUPPORT) $(ALL_HEADERS) tests/plain.c | build
 	s390x-linux-gnu-gcc -static $(CPPFLAGS_ALL) -std=gnu11 $(WARNINGS) -O2 $(PLAIN_FEW) -o $@
 
 # The oracles: other implementations, run on the same cases (fuzz/oracle.h). Each is a part of build/differ.
-DIFFER = fuzz/differ.c fuzz/oracles.c fuzz/minimise.c
+DIFFER = fuzz/differ.c fuzz/judge.c fuzz/oracles.c fuzz/minimise.c
 ORACLE_HEADERS = $(ALL_HEADERS) $(wildcard fuzz/*.h)
 
 # KVM's own walker, cut out of linux-source-6.12 (fuzz/kvm/README.md).
@@ -108,6 +108,15 @@ build/fuzz_image: fuzz/fuzz_image.c examples/pagewalk/image.c $(ALL_HEADERS) | b
 
 build/fuzz_vector: fuzz/fuzz_vector.c $(SUPPORT) $(ALL_HEADERS) | build
 	$(FUZZ) fuzz/fuzz_vector.c $(SUPPORT) $(JANSSON) -o $@
+
+# With KVM's walker in the process, its branches seen by the fuzzer, its code as the kernel compiles it.
+build/kvm/shim-fuzz.o: build/kvm/cut_code.h $(wildcard fuzz/kvm/shim.*) tests/case.h
+	clang $(CPPFLAGS_ALL) -Ifuzz/kvm -Ibuild/kvm -std=gnu11 -g -O1 -w -fno-strict-aliasing -fwrapv \
+		-fsanitize=fuzzer-no-link -c fuzz/kvm/shim.c -o $@
+
+build/fuzz_case: fuzz/fuzz_case.c $(DIFFER) fuzz/kvm/kvm.c build/kvm/shim-fuzz.o $(SUPPORT) $(ORACLE_HEADERS)
+	$(FUZZ) -Ifuzz -Ifuzz/kvm -Ibuild/kvm -DORACLE_KVM fuzz/fuzz_case.c $(filter-out fuzz/differ.c,$(DIFFER)) \
+		fuzz/kvm/kvm.c build/kvm/shim-fuzz.o $(SUPPORT) $(JANSSON) -o $@
 
 FUZZERS = fuzz_walk fuzz_image fuzz_vector
 DURATION = 60

@@ -1,47 +1,92 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fuzz_walk: every entry point of the library with registers, memory and callbacks that know no mercy. Memory answers
- * with whatever the input holds, another thing at each read; callbacks fail and compare-exchanges lose. Whatever
- * happens, there is an answer within the stated number of callbacks, nothing but A and D is ever written, and the
- * record is in range. The sanitizers watch the rest.
+ * fuzz_walk: every entry point of the library with memory and callbacks that know no mercy.
+ *
+ * Memory answers with whatever the input holds, another thing at each read; or it is 64 words, which may change after
+ * each read. Reads and compare-exchanges fail, and compare-exchanges lose: now and then, or always. Whatever happens,
+ * there is an answer within the stated number of callbacks and attempts, it fits what the callbacks did, nothing but A
+ * and D is ever written, and the record is in range. Memory that is left alone gives the same answer twice, and the
+ * second time nothing is left to be set. The sanitizers watch the rest.
  */
-#include <stdlib.h>
-#include <string.h>
+#include "fuzz.h"
 
-#include <pagewalk/pagewalk.h>
+enum memory { STREAM, WORDS, WORDS_THAT_CHANGE, WORDS_WITH_HOLES };
+enum exchange { HONEST, FROM_INPUT, LOSES, FAILS, SAYS_DONE, NONE };
 
-#define REQUIRE(cond) ((cond) ? (void)0 : abort())
+#define WORD_COUNT 64
 
 static struct {
-	const uint8_t *bytes;
-	size_t left;
-	unsigned reads, writes;
-} input;
+	struct input input;
+	enum memory memory;
+	enum exchange exchange;
+	uint64_t word[WORD_COUNT];
+	unsigned reads, writes, lost, failed; /* of one call of the library */
+} run;
 
 static uint64_t take(unsigned size)
 {
-	uint64_t value = 0;
+	return input_take(&run.input, size);
+}
 
-	if (size > input.left)
-		size = (unsigned)input.left;
-	memcpy(&value, input.bytes, size);
-	input.bytes += size;
-	input.left -= size;
-	return value;
+/* Nine bytes; the first one may make an entry of the rest that lets the walk go on. */
+static uint64_t take_entry(bool *absent)
+{
+	uint64_t how = take(1), gpte = take(8);
+
+	*absent = how == 255;
+	if (how < 128) /* A, D and the rights are as they come in half of them */
+		gpte = (gpte & (PAGEWALK_BITS(31, 12) | (how & 4 ? 0x66 : 0))) | (how & 4 ? 1 : 0x67) | (how & 1) << 7 |
+		       (how & 2) << 8;
+	return gpte;
+}
+
+/* Tables that follow each other lie in different words, and so do the entries of one. */
+static uint64_t *word_at(uint64_t pa)
+{
+	return &run.word[((pa >> 3) + (pa >> 12)) % WORD_COUNT];
+}
+
+static uint64_t value_at(uint64_t pa, unsigned size)
+{
+	return size == 8 ? *word_at(pa) : (uint32_t)(*word_at(pa) >> (pa & 4) * 8);
 }
 
 static int read_gpte(const struct kvm_pagewalk *w, uint64_t pa, unsigned size, uint64_t *gpte)
 {
-	uint64_t how = take(1);
+	bool absent = false;
 
 	(void)w;
 	REQUIRE(size == 4 || size == 8);
 	REQUIRE(pa % size == 0);
-	input.reads++;
-	*gpte = take(8);
-	if (how < 128) /* an entry that lets the walk go on, most likely */
-		*gpte = (*gpte & PAGEWALK_BITS(31, 12)) | 0x67 | (how & 1) << 7 | (how & 2) << 8;
-	return how == 255 ? -1 : 0;
+	run.reads++;
+	if (run.memory == STREAM) {
+		*gpte = take_entry(&absent);
+	} else {
+		*gpte = value_at(pa, size);
+		absent = run.memory == WORDS_WITH_HOLES && (pa >> 12) % 4 == 3;
+	}
+	if (run.memory == WORDS_THAT_CHANGE) {
+		uint64_t at = take(1);
+		run.word[at % WORD_COUNT] ^= PAGEWALK_BIT(take(1) % 64) * (at >> 7);
+	}
+	run.failed += absent;
+	return absent ? -1 : 0;
+}
+
+static int exchange(uint64_t pa, unsigned size, uint64_t old, uint64_t new_gpte)
+{
+	if (run.exchange == FROM_INPUT) {
+		uint64_t how = take(1);
+		return how == 0 ? -1 : how < 4;
+	}
+	if (run.exchange != HONEST)
+		return run.exchange == LOSES ? 1 : run.exchange == FAILS ? -1 : 0;
+	if (run.memory == STREAM)
+		return 0;
+	if (value_at(pa, size) != old)
+		return 1;
+	*word_at(pa) ^= (old ^ new_gpte) << (size == 4 ? (pa & 4) * 8 : 0);
+	return 0;
 }
 
 static int cmpxchg_gpte(const struct kvm_pagewalk *w, uint64_t pa, unsigned size, uint64_t old, uint64_t new_gpte)
@@ -49,18 +94,26 @@ static int cmpxchg_gpte(const struct kvm_pagewalk *w, uint64_t pa, unsigned size
 	uint64_t changed = old ^ new_gpte;
 	uint64_t flags = w->fmt.kind == PAGEWALK_KIND_EPT ? PAGEWALK_EPT_ACCESSED | PAGEWALK_EPT_DIRTY :
 							    PAGEWALK_PTE_ACCESSED | PAGEWALK_PTE_DIRTY;
+	int status = exchange(pa, size, old, new_gpte);
 
+	REQUIRE(size == 8 || (size == 4 && !(old >> 32)));
 	REQUIRE(pa % size == 0);
 	REQUIRE(changed && !(changed & ~flags) && (new_gpte & changed) == changed);
-	input.writes++;
-	switch (take(1)) {
-	case 0:
-		return -1;
-	case 1: case 2: case 3:
-		return 1;
-	default:
-		return 0;
-	}
+	run.writes++;
+	run.lost += status > 0;
+	run.failed += status < 0;
+	return status;
+}
+
+static uint64_t get_guest_pgd(const struct kvm_pagewalk *w)
+{
+	return w->pgd;
+}
+
+static uint64_t get_pdptr(const struct kvm_pagewalk *w, unsigned index)
+{
+	REQUIRE(index < 4);
+	return w->pdptr[index];
 }
 
 static void check_stage(const struct pagewalk_stage *s)
@@ -69,24 +122,62 @@ static void check_stage(const struct pagewalk_stage *s)
 	REQUIRE(!s->max_level == !s->level);
 }
 
-static void check(enum pagewalk_status status, const struct kvm_pagewalk *w, const struct pagewalk_walk *out, unsigned attempts)
+/* Whether a lost race can be told from no compare-exchange: AD-5 and EPT-16 with a second stage that changes. */
+static bool may_retry_unseen(const struct kvm_pagewalk *w)
 {
-	REQUIRE(input.reads <= attempts * PAGEWALK_MAX_READS && input.writes <= attempts * PAGEWALK_MAX_READS);
+	return w->ngpa_walk && !w->ngpa_walk->fmt.have_ad;
+}
+
+/* What the callbacks did against what the call answered. attempts: how many it may make. */
+static void check(enum pagewalk_status status, const struct kvm_pagewalk *w, const struct pagewalk_walk *out,
+		  unsigned attempts)
+{
+	const uint64_t kvm_absent = PAGEWALK_QUIRK_KVM_NOT_PRESENT | PAGEWALK_QUIRK_KVM_PDPTE_LOAD;
+	uint64_t quirks = w->cpu.quirks | (w->ngpa_walk ? w->ngpa_walk->cpu.quirks : 0);
+
 	REQUIRE(status <= PAGEWALK_BAD_STATE);
+	REQUIRE(run.reads <= attempts * PAGEWALK_MAX_READS && run.writes <= run.reads);
+	REQUIRE(run.lost <= attempts && run.failed <= 1);
+	REQUIRE(run.lost < attempts || status == PAGEWALK_RETRY);
+	REQUIRE(status != PAGEWALK_RETRY || run.lost == attempts || may_retry_unseen(w));
+	REQUIRE(status != PAGEWALK_NO_MEMORY || run.failed);
+	REQUIRE(!run.failed || status == PAGEWALK_NO_MEMORY ||
+		((quirks & kvm_absent) && (status == PAGEWALK_FAULT || status == PAGEWALK_NESTED_FAULT)));
+
 	if (w->fmt.kind != PAGEWALK_KIND_EPT && w->fmt.kind != PAGEWALK_KIND_NPT && status != PAGEWALK_BAD_STATE)
 		check_stage(&out->guest);
 	if (out->nested.max_level)
 		check_stage(&out->nested);
 	if (status == PAGEWALK_FAULT)
-		REQUIRE(out->fault.vector >= PAGEWALK_VECTOR_SS && out->fault.vector <= PAGEWALK_VECTOR_PF && out->fault.error_code < 64);
+		REQUIRE(out->fault.vector >= PAGEWALK_VECTOR_SS && out->fault.vector <= PAGEWALK_VECTOR_PF &&
+			out->fault.error_code < 64);
 	if (status == PAGEWALK_NESTED_FAULT)
-		REQUIRE(out->fault.exit != PAGEWALK_EXIT_NONE && out->fault.second_stage && out->fault.exit_qualification < 1 << 12);
+		REQUIRE(out->fault.exit != PAGEWALK_EXIT_NONE && out->fault.second_stage &&
+			out->fault.exit_qualification < 1 << 12);
 	if (status == PAGEWALK_OK)
 		REQUIRE(pagewalk_page_shift(out) >= 12 && pagewalk_rights(w, out) < 16);
-	input.reads = input.writes = 0;
+	run.reads = run.writes = run.lost = run.failed = 0;
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+static void translate(const struct kvm_pagewalk *w, uint64_t va, uint64_t access, struct pagewalk_walk *out)
+{
+	struct pagewalk_walk again;
+
+	check(pagewalk_translate(w, va, access, out), w, out, PAGEWALK_MAX_ATTEMPTS);
+	/* In two dimensions an A flag can fall on a word that the other stage takes for something else; not in one. */
+	if ((run.memory != WORDS && run.memory != WORDS_WITH_HOLES) || run.exchange != HONEST || w->ngpa_walk || w->fmt.pae)
+		return;
+	enum pagewalk_status first = pagewalk_translate(w, va, access, out);
+	unsigned writes = run.writes;
+
+	check(first, w, out, PAGEWALK_MAX_ATTEMPTS);
+	REQUIRE(first != PAGEWALK_OK || !writes);
+	REQUIRE(pagewalk_translate(w, va, access, &again) == first);
+	REQUIRE(first != PAGEWALK_OK || (again.pa == out->pa && pagewalk_page_shift(&again) == pagewalk_page_shift(out)));
+	REQUIRE(run.writes == writes);
+	check(first, w, &again, PAGEWALK_MAX_ATTEMPTS);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct kvm_pagewalk guest, second;
@@ -95,61 +186,66 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct pagewalk_cpu cpu;
 	uint64_t pdptr[4], va, access;
 	unsigned kind;
+	bool absent;
 
-	input.bytes = data;
-	input.left = size;
-	input.reads = input.writes = 0;
+	memset(&run, 0, sizeof(run));
+	run.input = (struct input){ data, size };
 	memset(&guest, 0, sizeof(guest));
 	memset(&second, 0, sizeof(second));
 	memset(&out, 0xa5, sizeof(out));
-	guest.read_gpte = second.read_gpte = read_gpte;
-	guest.cmpxchg_gpte = second.cmpxchg_gpte = cmpxchg_gpte;
 
-	cpu = pagewalk_cpu_profile((enum pagewalk_profile)(take(1) & 3), (uint8_t)take(1), PAGEWALK_FEATURES_ALL ^ take(1));
-	cpu.features ^= take(1) << 32;
-	cpu.quirks ^= take(4);
+	/* 1 + 15 + 25 + 1 + 8 + 3 + 4 + 8 + 8 bytes, fuzz/seeds.pl writes them; then the memory. */
 	kind = (unsigned)take(1);
-	regs.cr0 = take(4);
-	regs.cr4 = take(4);
-	regs.efer = take(4);
-	regs.compatibility = kind & 1;
-	if (kind & 2) { /* most random registers are impossible; these are not */
-		regs.cr0 = PAGEWALK_CR0_PG | PAGEWALK_CR0_PE | (regs.cr0 & PAGEWALK_CR0_WP);
-		regs.cr4 &= PAGEWALK_CR4_PSE | PAGEWALK_CR4_PAE | PAGEWALK_CR4_SMEP | PAGEWALK_CR4_SMAP | PAGEWALK_CR4_PKE | PAGEWALK_CR4_LA57;
-		regs.efer &= PAGEWALK_EFER_NXE;
-		if ((kind & 4) && (regs.cr4 & PAGEWALK_CR4_PAE))
-			regs.efer |= PAGEWALK_EFER_LME | PAGEWALK_EFER_LMA;
+	run.memory = (enum memory)(kind & 3);
+	run.exchange = (enum exchange)((kind >> 2 & 7) % (NONE + 1));
+	guest.read_gpte = second.read_gpte = read_gpte;
+	guest.cmpxchg_gpte = second.cmpxchg_gpte = run.exchange == NONE ? NULL : cmpxchg_gpte;
+	if (kind & 32) {
+		guest.get_guest_pgd = second.get_guest_pgd = get_guest_pgd;
+		guest.get_pdptr = get_pdptr;
 	}
+	cpu = input_cpu(&run.input);
+	regs = input_regs(&run.input);
+	kind = (unsigned)take(1);
 	guest.pgd = take(8);
-	guest.rflags = take(3);
+	guest.rflags = second.rflags = take(3);
 	guest.pkru = (uint32_t)take(4);
-	second.rflags = guest.rflags;
+	va = take(8);
+	access = take(8);
+	if (kind & 1) {
+		access &= PAGEWALK_ACCESS_WRITE | PAGEWALK_ACCESS_USER | PAGEWALK_ACCESS_FETCH | PAGEWALK_ACCESS_IMPLICIT;
+		va = (uint64_t)((int64_t)(va << 16) / 65536);
+	}
 	if (kind & 8) {
 		uint64_t root = take(8);
+
 		guest.ngpa_walk = kind & 128 ? &guest : &second;
 		if (kind & 16)
-			pagewalk_init_ept(&second, &cpu, kind & 32 ? (root & 0xfffff040) | (root & 1 ? 0x26 : 0x1e) : root, kind & 64);
+			pagewalk_init_ept(&second, &cpu, kind & 32 ? (root & 0xfffff040) | (root & 1 ? 0x26 : 0x1e) : root,
+					  kind & 64);
 		else
 			pagewalk_init_npt(&second, &cpu, &regs, root, kind & 64);
 	}
 	pagewalk_init(&guest, &cpu, &regs);
-	va = take(8);
-	access = take(8);
-	if (kind & 4) {
-		access &= PAGEWALK_ACCESS_WRITE | PAGEWALK_ACCESS_USER | PAGEWALK_ACCESS_FETCH | PAGEWALK_ACCESS_IMPLICIT;
-		va = (uint64_t)((int64_t)(va << 16) / 65536);
-	}
+	for (unsigned i = 0; run.memory != STREAM && i < WORD_COUNT; i++)
+		run.word[i] = take_entry(&absent);
 
 	check(pagewalk_load_pdptrs(&guest, guest.pgd, guest.pdptr, &out), &guest, &out, PAGEWALK_MAX_ATTEMPTS);
-	check(pagewalk_translate(&guest, va, access, &out), &guest, &out, PAGEWALK_MAX_ATTEMPTS);
-	if (second.gva_to_gpa)
-		check(pagewalk_translate(&second, va, access, &out), &second, &out, PAGEWALK_MAX_ATTEMPTS);
+	translate(&guest, va, access, &out);
+	if (second.gva_to_gpa) {
+		translate(&second, va, access, &out);
+		check(second.gva_to_gpa(&second, va, access, &out), &second, &out, 1);
+	}
 	check(guest.gva_to_gpa(&guest, va, access, &out), &guest, &out, 1);
+	if (guest.fmt.kind == PAGEWALK_KIND_GUEST && guest.fmt.root_level == 2)
+		check(pagewalk32_walk_addr(&guest, va & 0xffffffff, access, &out), &guest, &out, PAGEWALK_MAX_ATTEMPTS);
+	else if (guest.fmt.kind == PAGEWALK_KIND_GUEST)
+		check(pagewalk64_walk_addr(&guest, va, access, &out), &guest, &out, PAGEWALK_MAX_ATTEMPTS);
 	REQUIRE(pagewalk_permission_fault(&guest, (unsigned)take(1), (unsigned)take(1), access) < 64);
 	regs.cr0 ^= PAGEWALK_CR0_WP;
 	regs.cr4 ^= take(4);
 	pagewalk_refresh(&guest, &regs);
-	check(pagewalk_translate(&guest, va, access, &out), &guest, &out, PAGEWALK_MAX_ATTEMPTS);
+	translate(&guest, va, access, &out);
 	check(pagewalk_load_pdptrs(&guest, va, pdptr, &out), &guest, &out, PAGEWALK_MAX_ATTEMPTS);
 	return 0;
 }

@@ -22,6 +22,8 @@ struct walk {
 	bool as_walked;  /* AD-2: the policy */
 	bool user;       /* PERM-1: a user access */
 	uint64_t la;     /* the linear address that is walked, and CR2 */
+	uint64_t pdpte[4];
+	bool lost;       /* AD-5: a compare-exchange lost, so the walk starts again */
 };
 
 /* What both stages and their entries allow. XU is EPT's. */
@@ -45,7 +47,7 @@ struct second {
 
 /* An entry that a walk used, and where it lies. */
 struct used {
-	uint64_t pa, gpa;
+	uint64_t pa, gpa, entry;
 	struct rights rights; /* the second stage's for the page that it lies in */
 };
 
@@ -77,20 +79,22 @@ static bool load(const struct walk *w, uint64_t pa, unsigned size, uint64_t *ent
 	return case_load(&w->q->memory, w->a->value, pa, size, entry);
 }
 
-static bool lacks(const struct walk *w, uint64_t pa, unsigned size, uint64_t set)
+/*
+ * AD-1, AD-5: flags that the entry lacks are set, sticky, by a compare-exchange against what the walk read. Nobody else
+ * writes, but the walk itself may have, where one word is the entry of two levels, or of both stages.
+ */
+static bool set_bits(struct walk *w, uint64_t pa, unsigned size, uint64_t seen, uint64_t set)
 {
 	uint64_t entry;
 
-	return load(w, pa, size, &entry) && (entry & set) != set;
-}
-
-/* AD-1, AD-5: sticky; nobody else writes, so the compare-exchange never loses. */
-static void set_bits(struct walk *w, uint64_t pa, unsigned size, uint64_t set)
-{
-	uint64_t entry;
-
-	if (load(w, pa, size, &entry) && (entry & set) != set)
-		case_store(&w->q->memory, w->a->value, pa, size, entry | set);
+	if ((seen & set) == set)
+		return true;
+	if (!load(w, pa, size, &entry) || entry != seen) {
+		w->lost = true;
+		return false;
+	}
+	case_store(&w->q->memory, w->a->value, pa, size, entry | set);
+	return true;
 }
 
 /* ---- MODE: the formats of the guest's and of a nested table --------------------------------------------------- */
@@ -298,7 +302,7 @@ static bool ept_walk(struct walk *w, struct second *s)
 	bool ad = bit(q->eptp, 6); /* EPT-1 */
 	uint64_t table = w->m < 13 ? 0 : keep(q->eptp, w->m - 1, 12); /* EPT-1 */
 	struct rights r = { true, true, true, true, false };
-	uint64_t path[6], entry;
+	uint64_t path[6], seen[6], entry;
 	unsigned level;
 
 	/* EPT-13, deviation 5 */
@@ -314,6 +318,7 @@ static bool ept_walk(struct walk *w, struct second *s)
 				return ept_violation(w, s, &r); /* deviation 7 */
 			return outcome(w, CASE_NO_MEMORY);
 		}
+		seen[level] = entry;
 		r.r = r.r && bit(entry, 0); /* EPT-6, EPT-8 */
 		r.w = r.w && bit(entry, 1);
 		r.x = r.x && bit(entry, 2);
@@ -324,8 +329,8 @@ static bool ept_walk(struct walk *w, struct second *s)
 			return refuse_at(w, CASE_EPT_MISCONFIG, s->gpa); /* EPT-3, EPT-5 */
 		if (level == 1 || (level <= 3 && bit(entry, 7)))
 			break;
-		if (ad && w->as_walked)
-			set_bits(w, path[level], 8, 1 << 8); /* AD-2 */
+		if (ad && w->as_walked && !set_bits(w, path[level], 8, entry, 1 << 8)) /* AD-2 */
+			return false;
 		table = keep(entry, 51, 12);
 	}
 
@@ -337,9 +342,11 @@ static bool ept_walk(struct walk *w, struct second *s)
 		return ept_violation(w, s, &r); /* EPT-6 */
 
 	if (ad) { /* EPT-4, AD-1: root first */
-		for (unsigned i = levels; i > level; i--)
-			set_bits(w, path[i], 8, 1 << 8);
-		set_bits(w, path[level], 8, s->write ? 1 << 8 | 1 << 9 : 1 << 8);
+		for (unsigned i = levels; i > level && !w->as_walked; i--)
+			if (!set_bits(w, path[i], 8, seen[i], 1 << 8))
+				return false;
+		if (!set_bits(w, path[level], 8, entry, s->write ? 1 << 8 | 1 << 9 : 1 << 8))
+			return false;
 	}
 	s->shift = 12 + 9 * (level - 1);
 	s->hpa = keep(entry, 51, s->shift) | keep(s->gpa, s->shift - 1, 0);
@@ -370,7 +377,7 @@ static bool npt_walk(struct walk *w, struct second *s)
 	const struct case_question *q = w->q;
 	struct format f = { .pse = bit(q->hcr4, 4), .nxe = bit(q->hefer, 11) };
 	struct rights r = { true, true, true, true, true };
-	uint64_t table, path[6], entry;
+	uint64_t table, path[6], seen[6], entry;
 	unsigned size, levels, level;
 
 	if (!bit(q->hcr4, 5)) /* NPT-1, MODE-2 */
@@ -408,6 +415,7 @@ static bool npt_walk(struct walk *w, struct second *s)
 				return npf(w, s, false, false); /* deviation 7 */
 			return outcome(w, CASE_NO_MEMORY);
 		}
+		seen[level] = entry;
 		if (!bit(entry, 0))
 			return npf(w, s, false, false); /* PERM-10 */
 		if (is_reserved(w, &f, level, entry))
@@ -415,8 +423,8 @@ static bool npt_walk(struct walk *w, struct second *s)
 		narrow(&f, &r, entry);
 		if (is_leaf(&f, level, entry))
 			break;
-		if (w->as_walked)
-			set_bits(w, path[level], size, 1 << 5); /* AD-2 */
+		if (w->as_walked && !set_bits(w, path[level], size, entry, 1 << 5)) /* AD-2 */
+			return false;
 		table = table_of(f.mode, entry);
 	}
 
@@ -429,9 +437,11 @@ static bool npt_walk(struct walk *w, struct second *s)
 	if (q->gmet && s->fetch && !s->user && r.u)
 		return npf(w, s, true, false); /* NPT-7 */
 
-	for (unsigned i = levels; i > level; i--) /* AD-1: root first */
-		set_bits(w, path[i], size, 1 << 5);
-	set_bits(w, path[level], size, s->write ? 1 << 5 | 1 << 6 : 1 << 5);
+	for (unsigned i = levels; i > level && !w->as_walked; i--) /* AD-1: root first */
+		if (!set_bits(w, path[i], size, seen[i], 1 << 5))
+			return false;
+	if (!set_bits(w, path[level], size, entry, s->write ? 1 << 5 | 1 << 6 : 1 << 5))
+		return false;
 	s->shift = shift_of(f.mode, level);
 	s->hpa = page_of(f.mode, level, entry) | keep(s->gpa, s->shift - 1, 0);
 	s->rights = r;
@@ -478,12 +488,15 @@ static bool update(struct walk *w, const struct used *e, unsigned size, uint64_t
 {
 	struct second s = { .gpa = e->gpa, .read = true, .write = true };
 
-	if (!lacks(w, e->pa, size, set))
+	if ((e->entry & set) == set)
 		return true;
-	if (w->q->stage2 == CASE_EPT && !bit(w->q->eptp, 6) && !w->kvm && !e->rights.w)
-		return second_stage(w, &s); /* EPT-7, EPT-16: refused, by the EPT as it is now, which the walk may have changed */
-	set_bits(w, e->pa, size, set);
-	return true;
+	if (w->q->stage2 == CASE_EPT && !bit(w->q->eptp, 6) && !w->kvm && !e->rights.w) {
+		/* EPT-7, EPT-16: refused, by the EPT as it is now, which the walk may have changed */
+		if (second_stage(w, &s))
+			w->lost = true;
+		return false;
+	}
+	return set_bits(w, e->pa, size, e->entry, set);
 }
 
 /* ---- The guest ------------------------------------------------------------------------------------------------- */
@@ -504,12 +517,13 @@ static bool page_fault(struct walk *w, bool present, bool rsvd, bool pk)
 }
 
 /* MODE-7: what MOV CR3 does; deviations 7 and 11: KVM raises #GP whatever goes wrong. */
-static bool load_pdptes(struct walk *w, uint64_t pdpte[4])
+static bool load_pdptes(struct walk *w)
 {
+	uint64_t *pdpte = w->pdpte;
 	struct used table;
 
 	if (!second_stage_of_table(w, root_of(w, MODE_PAE, w->q->cr3), true, &table)) {
-		if (w->kvm) {
+		if (w->kvm && !w->lost) {
 			w->a->error_code = w->a->exit_qualification = w->a->gpa = 0;
 			w->a->outcome = CASE_PDPTE_FAULT;
 		}
@@ -612,8 +626,6 @@ static bool guest_walk(struct walk *w, const struct format *f)
 	struct used path[6];
 
 	if (f->mode == MODE_PAE) { /* MODE-7, AD-3: the PDPTE has neither rights nor A */
-		uint64_t pdpte[4];
-
 		if (w->amd && !w->kvm && q->stage2 == CASE_NPT) { /* MODE-8, deviation 11 */
 			struct used e;
 
@@ -624,11 +636,7 @@ static bool guest_walk(struct walk *w, const struct format *f)
 			if (bit(entry, 0) && is_reserved_pdpte(w, entry))
 				return page_fault(w, true, true, false);
 		} else {
-			if (q->has_pdpte)
-				memcpy(pdpte, q->pdpte, sizeof(pdpte));
-			else if (!load_pdptes(w, pdpte))
-				return false;
-			entry = pdpte[index_of(f->mode, 3, w->la)];
+			entry = w->pdpte[index_of(f->mode, 3, w->la)];
 		}
 		if (!bit(entry, 0))
 			return page_fault(w, false, false, false); /* MODE-7 */
@@ -646,6 +654,7 @@ static bool guest_walk(struct walk *w, const struct format *f)
 				return page_fault(w, false, false, false); /* deviation 7 */
 			return outcome(w, CASE_NO_MEMORY);
 		}
+		e->entry = entry;
 		if (!bit(entry, 0))
 			return page_fault(w, false, false, false); /* PERM-10, ERR-1 */
 		if (is_reserved(w, f, level, entry))
@@ -667,7 +676,7 @@ static bool guest_walk(struct walk *w, const struct format *f)
 	if (!final_stage(w, gpa, &r, true, shift))
 		return false;
 
-	for (unsigned i = levels; i > level; i--) /* AD-1, AD-2, deviation 6: root first */
+	for (unsigned i = levels; i > level && !w->as_walked; i--) /* AD-1, AD-2, deviation 6: root first */
 		if (!update(w, &path[i], size, 1 << 5))
 			return false;
 	return update(w, &path[level], size, q->access == CASE_WRITE ? 1 << 5 | 1 << 6 : 1 << 5);
@@ -712,9 +721,21 @@ static bool walk(struct walk *w)
 	return guest_walk(w, &f);
 }
 
+/* AD-5: nothing is left of a walk that starts again but the flags that it has set. */
+static void clear(struct walk *w)
+{
+	w->la = w->q->va;
+	w->lost = false;
+	w->a->outcome = CASE_TRANSLATED;
+	w->a->pa = w->a->error_code = w->a->cr2 = w->a->exit_qualification = w->a->gpa = 0;
+	w->a->page_shift = w->a->rights = w->a->vector = 0;
+}
+
 void model_walk(const struct case_question *q, struct case_answer *a)
 {
-	struct walk w = { .q = q, .a = a, .la = q->va };
+	struct walk w = { .q = q, .a = a };
+	bool pae = bit(q->cr0, 31) && bit(q->cr4, 5) && !bit(q->efer, 8), done;
+	unsigned attempts = 100; /* each sets a flag that was not set before */
 
 	w.m = q->maxphyaddr > 52 ? 52 : q->maxphyaddr; /* MODE-12 */
 	w.kvm = q->profile == CASE_KVM_INTEL || q->profile == CASE_KVM_AMD;
@@ -722,11 +743,20 @@ void model_walk(const struct case_question *q, struct case_answer *a)
 	w.as_walked = !w.kvm && (q->knobs & CASE_AD_AS_WALKED); /* deviation 6 */
 	w.user = q->user && (w.kvm || !q->implicit); /* PERM-1 */
 
-	a->outcome = CASE_TRANSLATED;
-	a->pa = a->error_code = a->cr2 = a->exit_qualification = a->gpa = 0;
-	a->page_shift = a->rights = a->vector = 0;
 	memcpy(a->value, q->memory.value, q->memory.count * sizeof(a->value[0]));
-
-	if (!walk(&w)) /* a walk that gets past final_stage() may still be refused */
+	memcpy(w.pdpte, q->pdpte, sizeof(w.pdpte));
+	if (pae && !q->has_pdpte && !(w.amd && !w.kvm && q->stage2 == CASE_NPT)) { /* MODE-7; MODE-8, deviation 11 */
+		do {
+			clear(&w);
+			done = load_pdptes(&w);
+		} while (w.lost && attempts--);
+		if (!done)
+			return;
+	}
+	do {
+		clear(&w);
+		done = walk(&w);
+	} while (w.lost && attempts--);
+	if (!done) /* a walk that gets past final_stage() may still be refused */
 		a->pa = a->page_shift = a->rights = 0;
 }

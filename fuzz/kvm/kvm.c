@@ -44,6 +44,8 @@ static bool inside(const struct case_question *q)
 		return false;
 	if (q->user && q->implicit) /* nothing in KVM asks that */
 		return false;
+	if (!q->stage2 && !(q->cr0 & X86_CR0_PG) && q->va == INVALID_GPA) /* as an answer it means a fault */
+		return false;
 	if (q->stage2 == CASE_EPT)
 		return !q->mbec;
 	if (q->stage2 == CASE_NPT)
