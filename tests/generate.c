@@ -354,7 +354,7 @@ static void stir(struct dice *d, struct case_question *q)
 		q->pdpte[dice_below(d, 4)] ^= bit;
 	}
 	if (dice_one_in(d, 8))
-		q->cr3 ^= BIT(dice_below(d, 12));
+		q->cr3 ^= BIT(dice_below(d, q->efer & BIT(10) ? 12 : 64)); /* long mode reserves the high ones */
 	if (dice_one_in(d, 8))
 		q->va ^= BIT(dice_below(d, 64));
 	if (q->stage2 == CASE_NPT && dice_one_in(d, 8))

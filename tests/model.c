@@ -132,7 +132,7 @@ static uint64_t root_of(const struct walk *w, enum mode mode, uint64_t cr3)
 	if (mode == MODE_32)
 		return keep(cr3, 31, 12);
 	if (mode == MODE_PAE)
-		return keep(cr3, 31, 5);
+		return keep(cr3, w->kvm ? 63 : 31, 5); /* deviation 14 */
 	return w->m < 13 ? 0 : keep(cr3, w->m - 1, 12);
 }
 
@@ -393,8 +393,6 @@ static bool npt_walk(struct walk *w, struct second *s)
 	table = root_of(w, f.mode, q->ncr3);
 
 	if (f.mode == MODE_PAE) { /* no registers: from memory at each walk */
-		if (w->kvm)
-			table = keep(q->ncr3, 51, 5); /* deviation 14 */
 		if (!load(w, table + 8 * index_of(f.mode, 3, s->gpa), 8, &entry)) {
 			if (w->kvm)
 				return npf(w, s, false, false); /* deviation 7 */

@@ -49,6 +49,7 @@ stage 'suites' build/tests
 stage 'headers' tests/headers.sh
 stage 'vectors, library' build/run-vectors tests/vectors/*.jsonl
 stage 'vectors, model' build/run-vectors --model tests/vectors/*.jsonl
+stage 'vectors, coverage' perl tests/vectors/coverage.pl --check
 stage 'random walks, library and model' build/compare "$cases" 1
 say random-walks--library-and-model '/^compare:/p'
 stage 'readme' tests/test_readme.sh

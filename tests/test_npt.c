@@ -823,7 +823,31 @@ Test(npt, kvm_14_nested_pae_root)
 		here = LEADS(t.step[0].pa);
 		away = NPFS(0x100000004, t.q.va); /* where there is memory, and no table */
 		t.q.memory.size = BIT(46);
-		check_quirk("14", PAGEWALK_QUIRK_KVM_NPT_ROOT, here, bit < 5 ? here : away, here, bit < 5 ? here : away);
+		check_quirk("14", PAGEWALK_QUIRK_KVM_ROOT, here, bit < 5 ? here : away, here, bit < 5 ? here : away);
+	}
+	for (unsigned n = 0; n < 2; n++) { /* over MAXPHYADDR: refused */
+		const struct outcome bad = { BAD_STATE, 0, 0 };
+
+		start_plain(45, n ? SHAPE_PAE : SHAPE_32, 1);
+		t.q.ncr3 |= BIT(45 + 18 * n);
+		check_quirk("14, M", PAGEWALK_QUIRK_KVM_ROOT, LEADS(t.step[0].pa), bad, LEADS(t.step[0].pa), bad);
+	}
+}
+
+/* The same of a guest's PDPTEs, in one dimension too: where bits of CR3 over 31 lead, there are zeros. */
+Test(npt, kvm_14_pae_root)
+{
+	for (unsigned bit = 0; bit < 52; bit++) {
+		struct outcome here, away;
+
+		if (bit >= 5 && bit < 32)
+			continue;
+		tables_start(&t, CASE_AMD, 45, SHAPE_PAE, SHAPE_OFF, false);
+		tables_guest(&t, 0x23456789, 1, true);
+		t.q.cr3 |= BIT(bit);
+		here = LEADS(t.step[3].pa);
+		away = (struct outcome){ PF, 0, t.q.va };
+		check_quirk("14, guest", PAGEWALK_QUIRK_KVM_ROOT, here, bit < 5 ? here : away, here, bit < 5 ? here : away);
 	}
 }
 

@@ -165,9 +165,7 @@ pagewalk_set_format_pae_(struct pagewalk_page_format *f, const struct pagewalk_c
 
 	f->pae = true;
 	f->pdpte_registers = pagewalk_role_kind_(role) == PAGEWALK_KIND_GUEST;
-	f->root_mask = PAGEWALK_BITS(31, 5);
-	if (!f->pdpte_registers && (cpu->quirks & PAGEWALK_QUIRK_KVM_NPT_ROOT))
-		f->root_mask = PAGEWALK_BITS(51, 5);
+	f->root_mask = PAGEWALK_BITS(cpu->quirks & PAGEWALK_QUIRK_KVM_ROOT ? 63 : 31, 5);
 	f->ps_mask[1] = PAGEWALK_PTE_PS;
 	pagewalk_set_rsvd_(f, 3, pdpte, pdpte);
 	pagewalk_set_rsvd_(f, 2, high, high | PAGEWALK_BITS(20, 13) | (pat ? 0 : PAGEWALK_PTE_PAT_LARGE));
@@ -348,6 +346,9 @@ static inline void pagewalk_set_format_(struct pagewalk_page_format *f, const st
 		pagewalk_set_format_pae_(f, cpu, role, pat);
 	else if (f->root_level)
 		pagewalk_set_format_long_(f, cpu, role);
+
+	if (f->kind == PAGEWALK_KIND_NPT && (cpu->quirks & PAGEWALK_QUIRK_KVM_ROOT))
+		f->root_rsvd = PAGEWALK_BITS(63, pagewalk_maxphyaddr_(cpu));
 
 	/* A level-1 entry is never a table; the mask that has not even the present bit says so. */
 	f->table_mask[0] = 0;

@@ -88,7 +88,7 @@ enum pagewalk_vendor { PAGEWALK_INTEL, PAGEWALK_AMD };
 #define PAGEWALK_QUIRK_KVM_EPTP         PAGEWALK_BIT(19) /* 12: the EPTP's walk length and A/D bit need no capability */
 #define PAGEWALK_QUIRK_KVM_PAE_CACHED   PAGEWALK_BIT(20) /* 11: the PDPTE registers count under NPT too (against MODE-8) */
 #define PAGEWALK_QUIRK_KVM_EPT_1G       PAGEWALK_BIT(21) /* 13: a CPU with 1 GiB pages in EPT has those of 2 MiB too */
-#define PAGEWALK_QUIRK_KVM_NPT_ROOT     PAGEWALK_BIT(22) /* 14: a nested PAE table is at all of nCR3, not at bits 31:5 */
+#define PAGEWALK_QUIRK_KVM_ROOT         PAGEWALK_BIT(22) /* 14: PAE tables are at all of CR3 or nCR3; nCR3 is checked in any format */
 #define PAGEWALK_QUIRKS_KVM             (PAGEWALK_BITS(22, 8) | PAGEWALK_QUIRK_EPT_HIGH_IGNORED)
 
 struct pagewalk_cpu {
