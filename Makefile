@@ -5,7 +5,7 @@
 #   make test            all tests (installs what is missing, by apt)
 #   make install         headers, pkg-config file and command, under PREFIX (/usr/local) and DESTDIR
 #   make run-vectors     build/run-vectors FILE...: page-walk vectors, tests/vectors/README.md
-#   make fuzz DURATION=s random walks against the model, and each libFuzzer target, for so long each
+#   make fuzz DURATION=s each libFuzzer target, and random walks against the model and each oracle, for so long each
 #   make coverage        lines, branches and MC/DC of include/ that the suites reach (installs clang-19)
 #   make mutate          changes include/ in one place after the other: do the tests tell? MUTATE="--file fault.h", tests/mutate.pl
 #   make bench           the cost of a walk, as a ratio to bare loads in the same run
@@ -33,7 +33,8 @@ JANSSON = -l:libjansson.a
 
 DEMO_PACKAGES = gcc libc6-dev libjansson-dev
 TEST_PACKAGES = gcc g++ libc6-dev libjansson-dev libcriterion-dev clang libclang-rt-14-dev gcc-12-multilib g++-12-multilib \
-	gcc-s390x-linux-gnu libc6-dev-s390x-cross qemu-user qemu-system-x86 busybox-static binutils perl
+	gcc-s390x-linux-gnu libc6-dev-s390x-cross qemu-user qemu-system-x86 busybox-static binutils perl \
+	linux-source-6.12 xz-utils
 
 all: build/pagewalk
 
@@ -77,7 +78,10 @@ build/tests-s390x: $(SUITES) $(SUPPORT) $(ALL_HEADERS) tests/plain.c | build
 
 # The oracles: other implementations, run on the same cases (fuzz/oracle.h). Each is a part of build/differ.
 DIFFER = fuzz/differ.c fuzz/judge.c fuzz/oracles.c fuzz/minimise.c
-ORACLE_HEADERS = $(ALL_HEADERS) $(wildcard fuzz/*.h)
+ORACLES = KVM
+ORACLE_FLAGS = -Ifuzz -Ifuzz/kvm -Ibuild/kvm $(addprefix -DORACLE_,$(ORACLES))
+ORACLE_FILES = fuzz/kvm/kvm.c
+ORACLE_HEADERS = $(ALL_HEADERS) $(wildcard fuzz/*.h fuzz/kvm/*.h)
 
 # KVM's own walker, cut out of linux-source-6.12 (fuzz/kvm/README.md).
 build/kvm/cut_code.h: fuzz/kvm/extract.pl | build
@@ -86,13 +90,13 @@ build/kvm/cut_code.h: fuzz/kvm/extract.pl | build
 build/kvm/shim.o: build/kvm/cut_code.h $(wildcard fuzz/kvm/shim.*) tests/case.h
 	$(COMPILE) -Ifuzz/kvm -Ibuild/kvm -fno-strict-aliasing -fwrapv -c fuzz/kvm/shim.c -o $@
 
-build/differ: $(DIFFER) $(wildcard fuzz/kvm/*.[ch]) build/kvm/shim.o $(SUPPORT) $(ORACLE_HEADERS)
-	$(COMPILE) -Ifuzz -Ifuzz/kvm -Ibuild/kvm -DORACLE_KVM $(DIFFER) fuzz/kvm/kvm.c build/kvm/shim.o $(SUPPORT) $(JANSSON) -o $@
+build/differ: $(DIFFER) $(ORACLE_FILES) build/kvm/shim.o $(SUPPORT) $(ORACLE_HEADERS)
+	$(COMPILE) $(ORACLE_FLAGS) $(DIFFER) $(ORACLE_FILES) build/kvm/shim.o $(SUPPORT) $(JANSSON) -o $@
 
 # The published vectors: build/publish FAMILY >tests/vectors/FAMILY.jsonl, with the oracles that build/differ has.
 PUBLISH = fuzz/publish.c fuzz/pairs.c $(filter-out fuzz/differ.c,$(DIFFER))
-build/publish: $(PUBLISH) $(wildcard fuzz/kvm/*.[ch]) build/kvm/shim.o $(SUPPORT) $(ORACLE_HEADERS)
-	$(COMPILE) -Ifuzz -Ifuzz/kvm -Ibuild/kvm -DORACLE_KVM $(PUBLISH) fuzz/kvm/kvm.c build/kvm/shim.o $(SUPPORT) $(JANSSON) -o $@
+build/publish: $(PUBLISH) $(ORACLE_FILES) build/kvm/shim.o $(SUPPORT) $(ORACLE_HEADERS)
+	$(COMPILE) $(ORACLE_FLAGS) $(PUBLISH) $(ORACLE_FILES) build/kvm/shim.o $(SUPPORT) $(JANSSON) -o $@
 
 build/minimal: examples/minimal.c $(HEADERS) | build
 	$(CC) -std=c99 -Wall -Wextra -Wpedantic -Werror $(CFLAGS) -Iinclude examples/minimal.c -o $@
@@ -140,11 +144,11 @@ build/fuzz_case: fuzz/fuzz_case.c $(DIFFER) fuzz/kvm/kvm.c build/kvm/shim-fuzz.o
 	$(FUZZ) -Ifuzz -Ifuzz/kvm -Ibuild/kvm -DORACLE_KVM fuzz/fuzz_case.c $(filter-out fuzz/differ.c,$(DIFFER)) \
 		fuzz/kvm/kvm.c build/kvm/shim-fuzz.o $(SUPPORT) $(JANSSON) -o $@
 
-FUZZERS = fuzz_walk fuzz_init fuzz_image fuzz_options fuzz_command fuzz_vector
+FUZZERS = fuzz_walk fuzz_init fuzz_image fuzz_options fuzz_command fuzz_vector fuzz_case
 DURATION = 60
-fuzz: packages build/compare $(addprefix build/,$(FUZZERS))
-	build/compare --seconds $(DURATION)
+fuzz: packages build/differ $(addprefix build/,$(FUZZERS))
 	@for f in $(FUZZERS); do tests/fuzz.sh $$f $(DURATION) || exit 1; done
+	build/differ --seconds $(DURATION)
 
 # The only use of clang 19: older ones know no MC/DC. What is not reached is in tests/coverage_exceptions.txt.
 coverage:

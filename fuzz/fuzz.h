@@ -48,8 +48,8 @@ static inline struct pagewalk_cpu input_cpu(struct input *in)
 }
 
 /*
- * 25 bytes: a kind, and three registers. Most registers are impossible; bit 0 of the kind makes paging out of them that a
- * CPU with all features can have, bit 1 long mode if PAE is on, bit 2 compatibility mode.
+ * 25 bytes: a kind, and three registers. Most registers are impossible; bit 0 of the kind makes paging out of them
+ * that a CPU with all features can have, bit 1 long mode if PAE is on, bit 2 compatibility mode.
  */
 static inline struct pagewalk_regs input_regs(struct input *in)
 {

@@ -3,8 +3,8 @@
  * fuzz_init: pagewalk_init(), _init_ept(), _init_npt() and _refresh() with any registers on any CPU.
  *
  * The answer is OK or BAD_STATE, and registers that some rule forbids are never OK. What a walker becomes depends on
- * the registers alone: one that has a history, of refreshes too, equals a new one byte for byte. Its masks are sound, its
- * rights follow PERM-3 ... PERM-6, EPT-6 and NPT-4. A refused walker answers BAD_STATE, reads nothing and allows
+ * the registers alone: one that has a history, of refreshes too, equals a new one byte for byte. Its masks are sound,
+ * its rights follow PERM-3 ... PERM-6, EPT-6 and NPT-4. A refused walker answers BAD_STATE, reads nothing and allows
  * nothing, also as another one's second stage.
  */
 #include "fuzz.h"
@@ -25,10 +25,12 @@ static int read_nothing(const struct kvm_pagewalk *w, uint64_t pa, unsigned size
 	return 0;
 }
 
-/* A walker before its init: the callback, live registers, and garbage in all that init derives. */
-static void new_walker(struct kvm_pagewalk *w, bool reads)
+#define GARBAGE 0xa5
+
+/* A walker before its init: the callback, live registers, and in all that init derives what happens to be there. */
+static void new_walker_over(struct kvm_pagewalk *w, bool reads, int garbage)
 {
-	memset(w, 0xa5, sizeof(*w));
+	memset(w, garbage, sizeof(*w));
 	w->read_gpte = reads ? read_nothing : NULL;
 	w->cmpxchg_gpte = NULL;
 	w->get_guest_pgd = NULL;
@@ -36,6 +38,11 @@ static void new_walker(struct kvm_pagewalk *w, bool reads)
 	w->ngpa_walk = NULL;
 	w->rflags = w->pgd = w->pkru = 0;
 	memset(w->pdptr, 0, sizeof(w->pdptr));
+}
+
+static void new_walker(struct kvm_pagewalk *w, bool reads)
+{
+	new_walker_over(w, reads, GARBAGE);
 }
 
 /* ---- Refused --------------------------------------------------------------------------------------- */
@@ -68,7 +75,7 @@ static void check_refused(struct kvm_pagewalk *w, uint64_t va, uint64_t access)
 
 /* ---- Accepted -------------------------------------------------------------------------------------- */
 
-/* Registers of which a CPU has surely not all (S2.5, S4.1.1). Not all that are impossible: that is the library's list. */
+/* Registers that surely no CPU has (S2.5, S4.1.1). Not all such registers: that is the library's list. */
 static bool surely_impossible(const struct pagewalk_cpu *cpu, const struct pagewalk_regs *r)
 {
 	bool pg = r->cr0 & PAGEWALK_CR0_PG, lme = r->efer & PAGEWALK_EFER_LME, lma = r->efer & PAGEWALK_EFER_LMA;
@@ -115,7 +122,7 @@ static void check_format(const struct kvm_pagewalk *w, int maxphyaddr)
 		for (int page = 0; page < 2; page++) {
 			uint64_t reserved = f->rsvd_bits_mask[page][level - 1];
 
-			/* Rights; and A and D where the level has them: they can be set only where they are not reserved. */
+			/* Rights, and A and D where the level has them, are never reserved. */
 			REQUIRE(!(reserved & 1));
 			if (f->pae && level == 3)
 				continue;
@@ -132,9 +139,9 @@ static void check_format(const struct kvm_pagewalk *w, int maxphyaddr)
 static bool allowed(const struct kvm_pagewalk *w, const struct pagewalk_regs *r, unsigned rights, uint64_t access,
 		    bool smap_off)
 {
-	bool user_page = rights & PAGEWALK_ACC_USER, writable = rights & PAGEWALK_ACC_WRITE, fetch = access & PAGEWALK_ACCESS_FETCH;
+	bool user_page = rights & PAGEWALK_ACC_USER, writable = rights & PAGEWALK_ACC_WRITE;
 	bool user = (access & PAGEWALK_ACCESS_USER) && !(access & PAGEWALK_ACCESS_IMPLICIT);
-	bool executable = rights & PAGEWALK_ACC_EXEC;
+	bool executable = rights & PAGEWALK_ACC_EXEC, fetch = access & PAGEWALK_ACCESS_FETCH;
 
 	if (w->fmt.kind == PAGEWALK_KIND_EPT) {
 		if (fetch)
@@ -163,7 +170,8 @@ static void check_rights(struct kvm_pagewalk *w, const struct pagewalk_regs *r)
 
 	w->pkru = 0; /* PERM-7: no key denies */
 	for (unsigned i = 0; i < 3 * 2 * 2 * 2; i++) {
-		uint64_t access = kinds[i % 3] | (i / 3 & 1 ? PAGEWALK_ACCESS_USER : 0) | (i / 6 & 1 ? PAGEWALK_ACCESS_IMPLICIT : 0);
+		uint64_t access = kinds[i % 3] | (i / 3 & 1 ? PAGEWALK_ACCESS_USER : 0) |
+				  (i / 6 & 1 ? PAGEWALK_ACCESS_IMPLICIT : 0);
 		bool ac = i / 12;
 
 		w->rflags = ac ? PAGEWALK_RFLAGS_AC : 0;
@@ -186,9 +194,44 @@ static void check_rights(struct kvm_pagewalk *w, const struct pagewalk_regs *r)
 static void check_same(const struct kvm_pagewalk *a, const struct kvm_pagewalk *b)
 {
 	REQUIRE(a->cpu_role == b->cpu_role && a->gva_to_gpa == b->gva_to_gpa);
-	REQUIRE(a->cpu.features == b->cpu.features && a->cpu.quirks == b->cpu.quirks && a->cpu.vendor == b->cpu.vendor &&
-		a->cpu.maxphyaddr == b->cpu.maxphyaddr);
+	REQUIRE(a->cpu.features == b->cpu.features && a->cpu.quirks == b->cpu.quirks);
+	REQUIRE(a->cpu.vendor == b->cpu.vendor && a->cpu.maxphyaddr == b->cpu.maxphyaddr);
 	REQUIRE(!memcmp(&a->fmt, &b->fmt, sizeof(a->fmt)));
+}
+
+/* The bytes of a format that init leaves as they are: its padding. */
+static const bool *padding(void)
+{
+	const struct pagewalk_cpu cpu = pagewalk_cpu_profile(PAGEWALK_PROFILE_INTEL, 46, PAGEWALK_FEATURES_ALL);
+	const struct pagewalk_regs regs = { .cr0 = 0x80010001, .cr4 = 0x20, .efer = 0xd00 };
+	static bool is_padding[sizeof(struct pagewalk_page_format)], known;
+	unsigned char a[sizeof(is_padding)], b[sizeof(is_padding)];
+	struct kvm_pagewalk w;
+
+	if (known)
+		return is_padding;
+	new_walker_over(&w, true, 0);
+	REQUIRE(pagewalk_init(&w, &cpu, &regs) == PAGEWALK_OK);
+	memcpy(a, &w.fmt, sizeof(a));
+	new_walker(&w, true);
+	REQUIRE(pagewalk_init(&w, &cpu, &regs) == PAGEWALK_OK);
+	memcpy(b, &w.fmt, sizeof(b));
+	for (size_t i = 0; i < sizeof(a); i++)
+		is_padding[i] = a[i] == 0 && b[i] == GARBAGE;
+	known = true;
+	return is_padding;
+}
+
+/* A walker over zeros and one over garbage: nothing is left of either. */
+static void check_all_written(const struct kvm_pagewalk *zero, const struct kvm_pagewalk *garbage)
+{
+	unsigned char a[sizeof(zero->fmt)], b[sizeof(zero->fmt)];
+
+	REQUIRE(zero->cpu_role == garbage->cpu_role && zero->gva_to_gpa == garbage->gva_to_gpa);
+	memcpy(a, &zero->fmt, sizeof(a));
+	memcpy(b, &garbage->fmt, sizeof(b));
+	for (size_t i = 0; i < sizeof(a); i++)
+		REQUIRE(padding()[i] || a[i] == b[i]);
 }
 
 static void fuzz_guest(struct input *in, const struct pagewalk_cpu *cpu, bool reads, uint64_t va, uint64_t access)
@@ -226,6 +269,9 @@ static void fuzz_guest(struct input *in, const struct pagewalk_cpu *cpu, bool re
 			continue;
 		}
 		check_same(&old, &fresh);
+		new_walker_over(&copy, reads, 0);
+		REQUIRE(pagewalk_init(&copy, cpu, &regs) == PAGEWALK_OK);
+		check_all_written(&copy, &fresh);
 		REQUIRE(pagewalk_refresh(&old, &regs) == PAGEWALK_OK); /* nothing changed */
 		check_same(&old, &fresh);
 		check_format(&old, cpu->maxphyaddr);
@@ -269,7 +315,7 @@ static void fuzz_second(struct input *in, const struct pagewalk_cpu *cpu, bool r
 	struct pagewalk_regs host = input_regs(in);
 	uint64_t root = input_take(in, 8), eptp = root;
 	unsigned level;
-	struct kvm_pagewalk w, again;
+	struct kvm_pagewalk w, again, zero;
 	enum pagewalk_status status;
 
 	if (how & 1) /* most random EPTPs are impossible */
@@ -291,17 +337,25 @@ static void fuzz_second(struct input *in, const struct pagewalk_cpu *cpu, bool r
 	status = pagewalk_init_npt(&w, cpu, &host, root, how & 16);
 	new_walker(&again, reads);
 	REQUIRE(pagewalk_init_npt(&again, cpu, &host, root, how & 16) == status);
+	new_walker_over(&zero, reads, 0);
+	REQUIRE(pagewalk_init_npt(&zero, cpu, &host, root, how & 16) == status);
 	REQUIRE(status != PAGEWALK_OK || (reads && (host.cr0 & PAGEWALK_CR0_PG) && !surely_impossible(cpu, &host)));
-	if (status == PAGEWALK_OK)
+	if (status == PAGEWALK_OK) {
 		check_same(&w, &again);
+		check_all_written(&zero, &again);
+	}
 	check_second(&w, status, cpu, &host, root, va, access);
 
 	w.read_gpte = reads ? read_nothing : NULL;
 	status = pagewalk_init_ept(&w, cpu, eptp, how & 8);
 	new_walker(&again, reads);
 	REQUIRE(pagewalk_init_ept(&again, cpu, eptp, how & 8) == status);
-	if (status == PAGEWALK_OK)
+	new_walker_over(&zero, reads, 0);
+	REQUIRE(pagewalk_init_ept(&zero, cpu, eptp, how & 8) == status);
+	if (status == PAGEWALK_OK) {
 		check_same(&w, &again);
+		check_all_written(&zero, &again);
+	}
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

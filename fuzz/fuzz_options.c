@@ -24,17 +24,26 @@ static const struct {
 	uint64_t low, high;
 	const char *choices;
 } forms[OPTION_COUNT] = {
-	[OPTION_CR0] = { "--cr0", 'x', 0, UINT64_MAX, NULL }, [OPTION_CR3] = { "--cr3", 'x', 0, UINT64_MAX, NULL },
-	[OPTION_CR4] = { "--cr4", 'x', 0, UINT64_MAX, NULL }, [OPTION_EFER] = { "--efer", 'x', 0, UINT64_MAX, NULL },
-	[OPTION_PKRU] = { "--pkru", 'x', 0, UINT32_MAX, NULL }, [OPTION_RFLAGS] = { "--rflags", 'x', 0, UINT64_MAX, NULL },
-	[OPTION_CPL] = { "--cpl", 'd', 0, 3, NULL }, [OPTION_ACCESS] = { "--access", 'c', 0, 2, "r w x " },
+	[OPTION_CR0] = { "--cr0", 'x', 0, UINT64_MAX, NULL },
+	[OPTION_CR3] = { "--cr3", 'x', 0, UINT64_MAX, NULL },
+	[OPTION_CR4] = { "--cr4", 'x', 0, UINT64_MAX, NULL },
+	[OPTION_EFER] = { "--efer", 'x', 0, UINT64_MAX, NULL },
+	[OPTION_PKRU] = { "--pkru", 'x', 0, UINT32_MAX, NULL },
+	[OPTION_RFLAGS] = { "--rflags", 'x', 0, UINT64_MAX, NULL },
+	[OPTION_CPL] = { "--cpl", 'd', 0, 3, NULL },
+	[OPTION_ACCESS] = { "--access", 'c', 0, 2, "r w x " },
 	[OPTION_PROFILE] = { "--profile", 'c', 0, 3, "intel amd kvm-intel kvm-amd " },
 	[OPTION_MAXPHYADDR] = { "--maxphyaddr", 'd', 32, 52, NULL },
-	[OPTION_EPTP] = { "--eptp", 'x', 0, UINT64_MAX, NULL }, [OPTION_MBEC] = { "--mbec", 0, 1, 1, NULL },
-	[OPTION_NCR3] = { "--ncr3", 'x', 0, UINT64_MAX, NULL }, [OPTION_HCR0] = { "--hcr0", 'x', 0, UINT64_MAX, NULL },
-	[OPTION_HCR4] = { "--hcr4", 'x', 0, UINT64_MAX, NULL }, [OPTION_HEFER] = { "--hefer", 'x', 0, UINT64_MAX, NULL },
-	[OPTION_LIMIT] = { "--limit", 'd', 1, UINT64_MAX, NULL }, [OPTION_OUTPUT] = { "-o", 't', 0, 0, NULL },
-	[OPTION_JSON] = { "--json", 0, 1, 1, NULL }, [OPTION_HELP] = { "--help", 0, 1, 1, NULL },
+	[OPTION_EPTP] = { "--eptp", 'x', 0, UINT64_MAX, NULL },
+	[OPTION_MBEC] = { "--mbec", 0, 1, 1, NULL },
+	[OPTION_NCR3] = { "--ncr3", 'x', 0, UINT64_MAX, NULL },
+	[OPTION_HCR0] = { "--hcr0", 'x', 0, UINT64_MAX, NULL },
+	[OPTION_HCR4] = { "--hcr4", 'x', 0, UINT64_MAX, NULL },
+	[OPTION_HEFER] = { "--hefer", 'x', 0, UINT64_MAX, NULL },
+	[OPTION_LIMIT] = { "--limit", 'd', 1, UINT64_MAX, NULL },
+	[OPTION_OUTPUT] = { "-o", 't', 0, 0, NULL },
+	[OPTION_JSON] = { "--json", 0, 1, 1, NULL },
+	[OPTION_HELP] = { "--help", 0, 1, 1, NULL },
 	[OPTION_VERSION] = { "--version", 0, 1, 1, NULL },
 };
 static const char *const commands[COMMAND_COUNT] = {
@@ -42,7 +51,7 @@ static const char *const commands[COMMAND_COUNT] = {
 	[COMMAND_MAP] = "map", [COMMAND_CAPTURE] = "capture",
 };
 
-/* Standard error during a call, in the place of libFuzzer's; *said is what was written there, for the caller to free. */
+/* A call with a standard error of its own; *said is what was written there, for the caller to free. */
 static int parse(struct options *o, int count, char **words, char **said)
 {
 	FILE *saved = stderr;

@@ -27,6 +27,8 @@ stage()
 	s=$(sed -nE 's/.*\b([0-9]+) skipped.*/\1/p' <<<"$line")
 	if [ $status -ne 0 ] && [ "${f:-0}" = 0 ]; then
 		f=1
+	elif grep -qE '^[a-z]+ skipped: ' "$log"; then
+		s=1
 	elif [ -z "$line" ]; then
 		p=1
 	fi
@@ -64,8 +66,17 @@ export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=print_stacktra
 stage 'suites, ASan UBSan leaks' build/tests-sanitized
 stage 'random walks, ASan UBSan' build/compare-sanitized $((cases / 50)) 2
 stage 'command, ASan UBSan leaks' tests/test_command.sh build/pagewalk-sanitized
-stage 'build, fuzzers' make --no-print-directory -j2 build/fuzz_walk build/fuzz_image build/fuzz_vector
-for target in fuzz_walk fuzz_image fuzz_vector; do
+stage 'build, races' make --no-print-directory build/race
+stage 'races, TSan' build/race --seconds 16
+say races--tsan '/walks:/p'
+stage 'build, oracles' make --no-print-directory build/differ
+for oracle in $(build/differ --list | grep -v model); do
+	stage "oracle $oracle" build/differ "$oracle" --seconds "${FUZZ_SECONDS:-60}"
+	say "oracle-$oracle" '/ ran \| skipped:/p'
+done
+fuzzers='fuzz_walk fuzz_init fuzz_image fuzz_options fuzz_command fuzz_vector fuzz_case'
+stage 'build, fuzzers' make --no-print-directory -j2 $(printf 'build/%s ' $fuzzers)
+for target in $fuzzers; do
 	stage "$target" tests/fuzz.sh "$target" "${FUZZ_SECONDS:-60}"
 	say "${target//_/-}" '/ran/p'
 done
