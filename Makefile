@@ -78,10 +78,11 @@ build/tests-s390x: $(SUITES) $(SUPPORT) $(ALL_HEADERS) tests/plain.c | build
 
 # The oracles: other implementations, run on the same cases (fuzz/oracle.h). Each is a part of build/differ.
 DIFFER = fuzz/differ.c fuzz/judge.c fuzz/oracles.c fuzz/minimise.c
-ORACLES = KVM
+ORACLES = KVM QEMU
 ORACLE_FLAGS = -Ifuzz -Ifuzz/kvm -Ibuild/kvm $(addprefix -DORACLE_,$(ORACLES))
-ORACLE_FILES = fuzz/kvm/kvm.c
-ORACLE_HEADERS = $(ALL_HEADERS) $(wildcard fuzz/*.h fuzz/kvm/*.h)
+ORACLE_FILES = fuzz/kvm/kvm.c fuzz/qemu/qemu.c
+ORACLE_GUESTS = build/qemu/probe.elf
+ORACLE_HEADERS = $(ALL_HEADERS) $(wildcard fuzz/*.h fuzz/*/*.h)
 
 # KVM's own walker, cut out of linux-source-6.12 (fuzz/kvm/README.md).
 build/kvm/cut_code.h: fuzz/kvm/extract.pl | build
@@ -90,12 +91,18 @@ build/kvm/cut_code.h: fuzz/kvm/extract.pl | build
 build/kvm/shim.o: build/kvm/cut_code.h $(wildcard fuzz/kvm/shim.*) tests/case.h
 	$(COMPILE) -Ifuzz/kvm -Ibuild/kvm -fno-strict-aliasing -fwrapv -c fuzz/kvm/shim.c -o $@
 
-build/differ: $(DIFFER) $(ORACLE_FILES) build/kvm/shim.o $(SUPPORT) $(ORACLE_HEADERS)
+# The guest of the oracle that is QEMU (fuzz/qemu/README.md); qemu.c starts it from there.
+build/qemu/probe.elf: fuzz/qemu/guest.S fuzz/qemu/mailbox.h
+	mkdir -p build/qemu
+	$(CC) -m32 -c fuzz/qemu/guest.S -o build/qemu/guest.o
+	ld -m elf_i386 -N --no-warn-rwx-segments -Ttext=0x5a800000 build/qemu/guest.o -o $@
+
+build/differ: $(DIFFER) $(ORACLE_FILES) build/kvm/shim.o $(SUPPORT) $(ORACLE_HEADERS) $(ORACLE_GUESTS)
 	$(COMPILE) $(ORACLE_FLAGS) $(DIFFER) $(ORACLE_FILES) build/kvm/shim.o $(SUPPORT) $(JANSSON) -o $@
 
 # The published vectors: build/publish FAMILY >tests/vectors/FAMILY.jsonl, with the oracles that build/differ has.
 PUBLISH = fuzz/publish.c fuzz/pairs.c $(filter-out fuzz/differ.c,$(DIFFER))
-build/publish: $(PUBLISH) $(ORACLE_FILES) build/kvm/shim.o $(SUPPORT) $(ORACLE_HEADERS)
+build/publish: $(PUBLISH) $(ORACLE_FILES) build/kvm/shim.o $(SUPPORT) $(ORACLE_HEADERS) $(ORACLE_GUESTS)
 	$(COMPILE) $(ORACLE_FLAGS) $(PUBLISH) $(ORACLE_FILES) build/kvm/shim.o $(SUPPORT) $(JANSSON) -o $@
 
 build/minimal: examples/minimal.c $(HEADERS) | build
