@@ -713,6 +713,7 @@ Test(mode, pdpte_at_the_walk)
 		{ 0xc0000001, CASE_WRITE, true, ~UINT64_C(0) }, /* R/W and U/S are 0 there */
 		{ 0xc0000001, CASE_FETCH, true, ~UINT64_C(0) },
 		{ 0xc0000e19, CASE_READ, true, ~UINT64_C(0) },
+		{ 0xfff00000c00001e7, CASE_READ, true, ~UINT64_C(0) }, /* only a load looks at reserved bits */
 		{ 0xc0000000, CASE_READ, false, 0 },
 		{ 0xc0000000, CASE_WRITE, true, 6 },
 		{ 0xfffffffffffffffe, CASE_FETCH, false, 0x10 },
@@ -1077,6 +1078,58 @@ Test(mode, impossible_registers)
 		}
 }
 
+/* Bits that have no part in paging: a CPU without any feature may have each of them, and it is in the same role. */
+Test(mode, registers_that_do_not_matter)
+{
+	static const unsigned cr0[] = { 1, 2, 3, 4, 5, 18, 29 /* NW: CD is set */ };
+	static const unsigned cr4[] = { 0, 1, 2, 3, 6, 7, 8, 9, 10, 11, 13, 14, 16, 18, 19 };
+	static const unsigned efer[] = { 0, 12, 13, 14, 15, 17, 18, 21 };
+	struct pagewalk_cpu cpu = pagewalk_cpu_profile(PAGEWALK_PROFILE_INTEL, 32, 0);
+	struct pagewalk_regs plain = { CR0_PE | CR0_PG | CR0_CD, 0, 0, false };
+	struct kvm_pagewalk w;
+	uint32_t role;
+
+	memset(&w, 0, sizeof(w));
+	w.read_gpte = read_words;
+	cr_assert_eq(pagewalk_init(&w, &cpu, &plain), PAGEWALK_OK, "init");
+	role = w.cpu_role;
+	for (unsigned i = 0; i < COUNT(cr0) + COUNT(cr4) + COUNT(efer); i++) {
+		struct pagewalk_regs regs = plain;
+
+		if (i < COUNT(cr0))
+			regs.cr0 |= BIT(cr0[i]);
+		else if (i < COUNT(cr0) + COUNT(cr4))
+			regs.cr4 |= BIT(cr4[i - COUNT(cr0)]);
+		else
+			regs.efer |= BIT(efer[i - COUNT(cr0) - COUNT(cr4)]);
+		cr_expect(pagewalk_init(&w, &cpu, &regs) == PAGEWALK_OK && w.cpu_role == role,
+			  "cr0=%#" PRIx64 " cr4=%#" PRIx64 " efer=%#" PRIx64 " => role %#" PRIx32 ", expected %#" PRIx32,
+			  regs.cr0, regs.cr4, regs.efer, w.cpu_role, role);
+	}
+}
+
+/* With paging off it is the same role whatever the bits say that paging has (MODE-1). */
+Test(mode, registers_that_do_not_matter_without_paging)
+{
+	static const uint64_t cr4[] = { 0, CR4_PSE, CR4_PAE, CR4_SMEP, CR4_SMAP, CR4_PKE, CR4_LA57 };
+	struct pagewalk_cpu cpu = pagewalk_cpu_profile(PAGEWALK_PROFILE_INTEL, 46, PAGEWALK_FEATURES_ALL);
+	struct kvm_pagewalk w;
+	uint32_t role = 0;
+
+	memset(&w, 0, sizeof(w));
+	for (unsigned i = 0; i < COUNT(cr4) * 8; i++) {
+		struct pagewalk_regs regs = { CR0_PE | (i & 1 ? CR0_WP : 0), cr4[i / 8],
+					      (i & 2 ? EFER_NXE : 0) | (i & 4 ? EFER_LME : 0), false };
+
+		cr_assert_eq(pagewalk_init(&w, &cpu, &regs), PAGEWALK_OK, "init");
+		if (!i)
+			role = w.cpu_role;
+		cr_expect(w.cpu_role == role,
+			  "cr0=%#" PRIx64 " cr4=%#" PRIx64 " efer=%#" PRIx64 " => role %#" PRIx32 ", expected %#" PRIx32,
+			  regs.cr0, regs.cr4, regs.efer, w.cpu_role, role);
+	}
+}
+
 /* Tables cannot be walked without read_gpte; with paging off there are none. */
 Test(mode, no_read_callback)
 {
@@ -1285,12 +1338,14 @@ Test(mode, rules_cited)
 		{ 4, 1, AMD, 0, 4, PS, PAGEWALK_RULE(MODE, 10) },
 		{ 4, 1, AMD, 0, 4, G, PAGEWALK_RULE(MODE, 11) },
 		{ 5, 1, AMD, 0, 5, G, PAGEWALK_RULE(MODE, 11) },
+		{ 4, 1, AMD, 0, 3, G, PAGEWALK_RULE(MODE, 11) },
 	};
 
 	for (size_t i = 0; i < COUNT(cited); i++) {
 		table_question(&q, cited[i].levels);
 		q.profile = (enum case_profile)cited[i].profile;
 		q.features &= ~cited[i].without;
+		q.knobs = CASE_PDPTE_BIT8;
 		table_path(&q, cited[i].leaf, P | W | U);
 		table_set(&q, cited[i].level, table_get(&q, q.memory.value, cited[i].level) | cited[i].bits);
 		library_walk_run(&q, &got, &run);

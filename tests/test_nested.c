@@ -379,8 +379,10 @@ static int hooked_read(const struct kvm_pagewalk *w, uint64_t pa, unsigned size,
 	hook.reads++;
 	if ((size != shapes[s].size || pa % size) && !enough())
 		cr_expect(false, "a read of %u bytes at 0x%llx", size, HEX(pa));
-	if (hook.reads == hook.fail_read)
+	if (hook.reads == hook.fail_read) {
+		*gpte = 0x5a5a5a5a; /* must not show */
 		return -1;
+	}
 	if (hook.reads == hook.open_read)
 		case_store(&t.q.memory, a.value, hook.open_at, 8, entry_get(&t, a.value, t.second, hook.open_at) | 2);
 	return real_read(w, pa, size, gpte);
@@ -548,6 +550,7 @@ Test(nested, write_k_fails)
 			       t.name, t.q.knobs, k);
 			EXPECT_NUMBER(a.run.walk.fault.second_stage, hook.write_second,
 				      "%s: write %u fails: second_stage", t.name, k);
+			EXPECT_NUMBER(a.run.walk.fault.rule, 0, "%s: write %u fails: no rule says so", t.name, k);
 			EXPECT_NUMBER(hook.writes, k, "%s: write %u fails: writes", t.name, k);
 		}
 	}
@@ -684,25 +687,33 @@ Test(nested, lost_update_finds_the_new_entry)
  */
 Test(nested, refused_update_no_more)
 {
-	for (unsigned as_walked = 0; as_walked < 2; as_walked++)
-		for (unsigned level = 1; level <= 4; level++) {
-			unsigned before = as_walked && level > 1 ? (5 - level) * 5 : 24; /* reads up to the update */
+	static const enum shape rows[] = { SHAPE_32, SHAPE_4 };
 
-			start(SHAPE_4, SHAPE_EPT4, false);
+	for (unsigned n = 0; n < 2 * COUNT(rows); n++) {
+		enum shape guest = rows[n / 2];
+		unsigned as_walked = n % 2, levels = shapes[guest].levels, all = levels * 5 + 4; /* reads of a walk */
+
+		for (unsigned level = 1; level <= levels; level++) {
+			/* Reads up to the update. */
+			unsigned before = as_walked && level > 1 ? (levels + 1 - level) * 5 : all;
+
+			start(guest, SHAPE_EPT4, false);
 			t.q.knobs = as_walked ? CASE_AD_AS_WALKED : 0;
 			hook_clear();
 			hook.open_read = before + 1;
 			hook.open_at = second_at(&t, guest_gpa(&t, level), 1);
 			second_edit(&t, guest_gpa(&t, level), 1, 0, 2);
-			EXPECT(ask_hooked(), LEADS(t.step[4].pa), "level %u's page becomes writable, as walked %u",
-			       level, as_walked);
-			EXPECT_NUMBER(hook.reads, before + 4 + 24,
-				      "level %u's page becomes writable, as walked %u: reads", level, as_walked);
-			for (unsigned i = 0; i < 4; i++)
-				EXPECT_NUMBER(entry_get(&t, a.value, SHAPE_4, t.step[i].pa) & 0x60, 0x20,
-					      "level %u's page becomes writable, as walked %u: flags of level %u",
-					      level, as_walked, t.step[i].level);
+			EXPECT(ask_hooked(), LEADS(t.step[levels].pa),
+			       "%s: level %u's page becomes writable, as walked %u", t.name, level, as_walked);
+			EXPECT_NUMBER(hook.reads, before + 4 + all,
+				      "%s: level %u's page becomes writable, as walked %u: reads", t.name, level,
+				      as_walked);
+			for (unsigned i = 0; i < levels; i++)
+				EXPECT_NUMBER(entry_get(&t, a.value, guest, t.step[i].pa) & 0x60, 0x20,
+					      "%s: level %u's page becomes writable, as walked %u: flags of level %u",
+					      t.name, level, as_walked, t.step[i].level);
 		}
+	}
 }
 
 /* Without a cmpxchg_gpte nothing is written, in either stage. */
@@ -792,6 +803,31 @@ Test(nested, bad_second_stages)
 			EXPECT_NUMBER(a.run.reads, 0, "%s, bad second stage %u: reads", t.name, n);
 			w->ngpa_walk = NULL;
 		}
+}
+
+/* Tables that nobody reads. */
+Test(nested, second_stage_without_read_callback)
+{
+	for (size_t i = 0; i < COUNT(seconds); i++) {
+		struct kvm_pagewalk *w = &a.run.second.walk;
+		struct pagewalk_regs host;
+		struct pagewalk_cpu cpu;
+		bool ept = is_ept(seconds[i]);
+
+		start(SHAPE_4, seconds[i], true);
+		cr_assert_eq(asked_open(&a, &t.q, 0), PAGEWALK_OK, "the walkers are refused");
+		cpu = w->cpu;
+		host = (struct pagewalk_regs){ t.q.hcr0, t.q.hcr4, t.q.hefer, false };
+		w->read_gpte = NULL;
+		EXPECT_NUMBER(ept ? pagewalk_init_ept(w, &cpu, t.q.eptp, false) :
+				    pagewalk_init_npt(w, &cpu, &host, t.q.ncr3, false),
+			      PAGEWALK_BAD_STATE, "%s, no read_gpte: init", shapes[seconds[i]].name);
+		EXPECT(ask_walker(&a, w, t.q.va, PAGEWALK_ACCESS_READ), ((struct outcome){ BAD_STATE, 0, 0 }),
+		       "%s, no read_gpte: walk", shapes[seconds[i]].name);
+		EXPECT(ask_walker(&a, &a.run.guest.walk, t.q.va, PAGEWALK_ACCESS_READ),
+		       ((struct outcome){ BAD_STATE, 0, 0 }), "4-level on %s, no read_gpte: walk",
+		       shapes[seconds[i]].name);
+	}
 }
 
 /* A second stage has none of its own, whatever its field says. */
@@ -984,6 +1020,87 @@ static struct outcome walk_addr(const struct kvm_pagewalk *w, enum shape s, uint
 	return outcome_of(pagewalk64_walk_addr(w, address, access, walk), walk);
 }
 
+/* ---- The record where a stage was not walked --------------------------------------------------------------------- */
+
+/* MODE-1: no guest tables, so that all is allowed to the address itself. */
+static void check_no_guest_walk(uint64_t address, uint64_t access, const char *name)
+{
+	const struct pagewalk_stage *s = &a.run.walk.guest;
+
+	EXPECT_NUMBER(s->address, address, "%s: guest.address", name);
+	EXPECT_NUMBER(s->gpa, address, "%s: guest.gpa", name);
+	EXPECT_NUMBER(s->access, access, "%s: guest.access", name);
+	EXPECT_NUMBER(s->max_level, 0, "%s: guest.max_level", name);
+	EXPECT_NUMBER(s->level, 0, "%s: guest.level", name);
+	EXPECT_NUMBER(s->page_shift, 64, "%s: guest.page_shift", name);
+	EXPECT_NUMBER(s->pte_access, PAGEWALK_ACC_EXEC | PAGEWALK_ACC_WRITE | PAGEWALK_ACC_USER, "%s: guest.pte_access",
+		      name);
+	EXPECT_NUMBER(s->pte_pkey, 0, "%s: guest.pte_pkey", name);
+}
+
+static void check_no_nested_walk(const char *name)
+{
+	EXPECT_NUMBER(a.run.walk.nested.max_level, 0, "%s: nested.max_level", name);
+	EXPECT_NUMBER(a.run.walk.nested.page_shift, 64, "%s: nested.page_shift", name);
+}
+
+/* "Nothing in it need be set before": what the record held must not show. */
+static void open_with_garbage(enum shape guest, enum shape second)
+{
+	start(guest, second, true);
+	cr_assert_eq(asked_open(&a, &t.q, 0), PAGEWALK_OK, "the walkers are refused");
+	memset(&a.run.walk, 0xa5, sizeof(a.run.walk));
+}
+
+Test(nested, record_without_walk)
+{
+	const uint64_t access = PAGEWALK_ACCESS_WRITE | PAGEWALK_ACCESS_USER;
+	struct pagewalk_regs bad = { BIT(31), 0, 0, false }; /* PG without PE */
+	struct kvm_pagewalk *w = &a.run.guest.walk;
+	uint64_t loaded[4];
+
+	open_with_garbage(SHAPE_OFF, SHAPE_OFF);
+	EXPECT(ask_walker(&a, w, VA, access), LEADS(VA), "paging off");
+	check_no_guest_walk(VA, access, "paging off");
+	check_no_nested_walk("paging off");
+
+	open_with_garbage(SHAPE_4, SHAPE_OFF);
+	EXPECT_NUMBER(ask_walker(&a, w, VA, access).what, TO, "one dimension");
+	check_no_nested_walk("one dimension");
+
+	open_with_garbage(SHAPE_4, SHAPE_EPT4);
+	EXPECT(ask_walker(&a, w, BIT(60), access), ((struct outcome){ GP, 0, 0 }), "not canonical");
+	check_no_guest_walk(BIT(60), access, "not canonical");
+	check_no_nested_walk("not canonical");
+
+	for (size_t s = 0; s < COUNT(seconds); s++) {
+		char name[40];
+
+		snprintf(name, sizeof(name), "%s alone", shapes[seconds[s]].name);
+		open_with_garbage(SHAPE_OFF, seconds[s]);
+		EXPECT_NUMBER(ask_walker(&a, &a.run.second.walk, VA, access).what, TO, "%s", name);
+		check_no_guest_walk(VA, access, name);
+	}
+
+	tables_start(&t, CASE_INTEL, 51, SHAPE_PAE, SHAPE_OFF, false);
+	tables_guest(&t, VA, 1, true);
+	cr_assert_eq(asked_open(&a, &t.q, 0), PAGEWALK_OK, "the walkers are refused");
+	memset(&a.run.walk, 0xa5, sizeof(a.run.walk));
+	EXPECT_NUMBER(pagewalk_load_pdptrs(w, t.q.cr3, loaded, &a.run.walk), PAGEWALK_OK, "load of PDPTEs");
+	check_no_guest_walk(t.q.cr3, PAGEWALK_ACCESS_READ, "load of PDPTEs");
+	check_no_nested_walk("load of PDPTEs");
+
+	open_with_garbage(SHAPE_4, SHAPE_EPT4);
+	EXPECT_NUMBER(pagewalk_refresh(w, &bad), PAGEWALK_BAD_STATE, "PG without PE");
+	EXPECT(ask_walker(&a, w, VA, access), ((struct outcome){ BAD_STATE, 0, 0 }), "a refused walker");
+	check_no_guest_walk(VA, access, "a refused walker");
+	check_no_nested_walk("a refused walker");
+	memset(&a.run.walk, 0xa5, sizeof(a.run.walk));
+	EXPECT_NUMBER(w->gva_to_gpa(w, VA, access, &a.run.walk), PAGEWALK_BAD_STATE, "a refused walker's gva_to_gpa");
+	check_no_guest_walk(VA, access, "a refused walker's gva_to_gpa");
+	check_no_nested_walk("a refused walker's gva_to_gpa");
+}
+
 /* It walks either stage, and tries again as pagewalk_translate() does. */
 Test(nested, walk_addr)
 {
@@ -1010,6 +1127,10 @@ Test(nested, walk_addr)
 			EXPECT(walk_addr(&a.run.guest.walk, s, VA, PAGEWALK_ACCESS_READ), want,
 			       "%s: walk_addr of the guest, %u updates lose", t.name, lost);
 		EXPECT_NUMBER(a.run.walk.guest.max_level, second ? 0 : shapes[s].levels, "%s: guest.max_level", t.name);
+		if (second) /* each attempt reads everything, and there are no more of them than needed */
+			EXPECT_NUMBER(hook.reads,
+				      shapes[s].levels * (lost < PAGEWALK_MAX_ATTEMPTS ? lost + 1 : lost),
+				      "%s: walk_addr of the second stage, %u updates lose: reads", t.name, lost);
 	}
 }
 
@@ -1069,6 +1190,90 @@ Test(nested, refresh_of_a_second_stage)
 			EXPECT(ask_walker(&a, &a.run.guest.walk, VA, PAGEWALK_ACCESS_WRITE), LEADS(t.step[0].pa),
 			       "%s, refreshed as %s", t.name, shapes[guests[g]].name);
 		}
+	}
+}
+
+/* MODE-3: bits 63:M of nCR3 are reserved in long mode, and VMRUN refuses them; elsewhere 63:32 are ignored. */
+Test(nested, root_of_npt_at_init)
+{
+	static const enum shape rows[] = { SHAPE_32, SHAPE_PAE, SHAPE_4, SHAPE_5 };
+
+	for (size_t i = 0; i < COUNT(rows); i++)
+		for (unsigned n = 0; n < 64; n++) {
+			struct kvm_pagewalk *w = &a.run.second.walk;
+			bool good = n < 51 || rows[i] < SHAPE_4;
+			struct pagewalk_regs host;
+			struct pagewalk_cpu cpu;
+
+			start(SHAPE_OFF, rows[i], false);
+			cr_assert_eq(asked_open(&a, &t.q, 0), PAGEWALK_OK, "the walkers are refused");
+			cpu = w->cpu;
+			host = (struct pagewalk_regs){ t.q.hcr0, t.q.hcr4, t.q.hefer, false };
+			EXPECT_NUMBER(pagewalk_init_npt(w, &cpu, &host, ROOT | BIT(n), false),
+				      good ? PAGEWALK_OK : PAGEWALK_BAD_STATE, "%s, nCR3 bit %u: init",
+				      shapes[rows[i]].name, n);
+			if (good)
+				continue;
+			w->pgd = ROOT; /* too late */
+			EXPECT(ask_walker(&a, w, VA, PAGEWALK_ACCESS_READ), ((struct outcome){ BAD_STATE, 0, 0 }),
+			       "%s, nCR3 bit %u: walk", shapes[rows[i]].name, n);
+		}
+}
+
+/* MODE-3, EPT-1: each address bit of the root counts, up to M - 1: the first entry is read there. */
+Test(nested, root_of_second_stages)
+{
+	static const unsigned widths[] = { 36, 45, 51, 52 };
+
+	for (size_t i = 0; i < COUNT(seconds) * COUNT(widths); i++) {
+		enum shape second = seconds[i / COUNT(widths)];
+		unsigned m = widths[i % COUNT(widths)], levels = shapes[second].levels;
+
+		for (unsigned bit = second == SHAPE_PAE ? 5 : 12; bit < (second < SHAPE_4 ? 32 : m); bit++) {
+			uint64_t root = BIT(bit);
+
+			tables_start(&t, profile_for(second, false), m, SHAPE_OFF, second, true);
+			t.q.ncr3 = root;
+			t.q.eptp = (t.q.eptp & 0xfff) | root;
+			t.q.va = VA;
+			hook_clear();
+			ask_hooked();
+			EXPECT_NUMBER(hook.reads, 1, "%s, M %u, root bit %u: reads", t.name, m, bit);
+			EXPECT_NUMBER(hook.read_at[0], entry_at(second, root, VA, levels), "%s, M %u, root bit %u",
+				      t.name, m, bit);
+		}
+	}
+}
+
+/* The host's WP, SMAP, PKE and CS.L are no part of NPT (NPT-4), nor of its role; NXE, LA57, SMEP and GMET are. */
+Test(nested, role_of_npt)
+{
+	static const struct {
+		uint64_t cr0, cr4, efer;
+		bool compatibility, gmet, same;
+	} rows[] = {
+		{ BIT(16), 0, 0, false, false, true },      { 0, BIT(21), 0, false, false, true },
+		{ 0, BIT(22), 0, false, false, true },      { BIT(16), BIT(21) | BIT(22), 0, false, false, true },
+		{ 0, 0, 0, true, false, true },             { 0, BIT(20), 0, false, false, false },
+		{ 0, 0, BIT(11), false, false, false },     { 0, 0, 0, false, true, false },
+		{ 0, BIT(12), 0, false, false, false },
+	};
+	struct kvm_pagewalk *w = &a.run.second.walk;
+	struct pagewalk_regs host = { 0x80000001, 0x20, 0x500, false };
+	struct pagewalk_cpu cpu;
+	uint32_t role;
+
+	start(SHAPE_OFF, SHAPE_4, false);
+	cr_assert_eq(asked_open(&a, &t.q, 0), PAGEWALK_OK, "the walkers are refused");
+	cpu = w->cpu;
+	cr_assert_eq(pagewalk_init_npt(w, &cpu, &host, ROOT, false), PAGEWALK_OK, "init");
+	role = w->cpu_role;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct pagewalk_regs other = { host.cr0 | rows[i].cr0, host.cr4 | rows[i].cr4, host.efer | rows[i].efer,
+					       rows[i].compatibility };
+
+		cr_assert_eq(pagewalk_init_npt(w, &cpu, &other, ROOT, rows[i].gmet), PAGEWALK_OK, "init");
+		EXPECT_NUMBER(w->cpu_role == role, rows[i].same, "row %u: the same role", (unsigned)i);
 	}
 }
 
@@ -1140,6 +1345,33 @@ Test(nested, load_pdptrs_mode_8)
 }
 
 /* A k-th read that fails is NO_MEMORY; a load whose second-stage update loses is tried again, up to the bound. */
+/* MODE-8 is about AMD and nested paging: with one of the two alone a guest has its registers. */
+Test(nested, load_pdptrs_not_mode_8)
+{
+	static const struct {
+		enum case_profile profile;
+		enum shape second;
+	} rows[] = { { CASE_AMD, SHAPE_EPT4 }, { CASE_AMD, SHAPE_OFF }, { CASE_INTEL, SHAPE_4 } };
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct kvm_pagewalk *w = &a.run.guest.walk;
+		uint64_t entry;
+
+		tables_start(&t, rows[i].profile, 51, SHAPE_PAE, rows[i].second, true);
+		tables_guest(&t, VA, 1, true);
+		entry = entry_now(&t, SHAPE_PAE, t.step[0].pa);
+		cr_assert_eq(asked_open(&a, &t.q, 0), PAGEWALK_OK, "the walkers are refused");
+		EXPECT_NUMBER(w->pdptr[VA >> 30 & 3], entry, "load, %s: PDPTE", t.name);
+		entry_set(&t, SHAPE_PAE, t.step[0].pa, 0); /* the tables' PDPTE is gone, the register is not */
+		memcpy(a.value, t.q.memory.value, t.q.memory.count * sizeof(*a.value));
+		EXPECT(ask_walker(&a, w, VA, PAGEWALK_ACCESS_READ), LEADS(t.step[3].pa), "walk, %s", t.name);
+		EXPECT_NUMBER(a.run.walk.guest.entry[2].gpa, PAGEWALK_INVALID_GPA, "walk, %s: a register", t.name);
+		w->pdptr[VA >> 30 & 3] = 0;
+		EXPECT(ask_walker(&a, w, VA, PAGEWALK_ACCESS_READ), ((struct outcome){ PF, 0, VA }),
+		       "walk, %s, register not present", t.name);
+	}
+}
+
 Test(nested, load_pdptrs_callbacks)
 {
 	uint64_t loaded[4];
@@ -1204,6 +1436,46 @@ Test(nested, implicit)
 				want = (struct outcome){ PF, 1, t.q.va };
 			EXPECT(ask(&a, &t), want, "%s, SMAP: GMET %d, implicit %d, user page %d",
 			       shapes[seconds[s]].name, gmet, implicit, user_page);
+		}
+}
+
+/*
+ * What each stage is asked for. The guest: the access, an implicit one not a user's (ERR-3). The second stage: its kind,
+ * final, and user as EPT-6 (the address's mode; PG=0 counts as user-mode), NPT-2 and NPT-7 have it; nothing else.
+ */
+Test(nested, access_of_each_stage)
+{
+	static const uint64_t kinds[] = { 0, PAGEWALK_ACCESS_WRITE, PAGEWALK_ACCESS_FETCH };
+
+	for (unsigned p = 0; p < PAIRS; p++)
+		for (unsigned n = 0; n < 3 * 32; n++) {
+			enum shape guest = guests[p % COUNT(guests)], second = seconds[p / COUNT(guests)];
+			bool implicit = n & 1, stack = n & 2, user = n & 4, gmet = n & 8, user_page = n & 16, as_user;
+			uint64_t kind = kinds[n / 32], want;
+
+			start(guest, second, true);
+			t.q.access = (enum case_access)(n / 32);
+			t.q.user = user;
+			t.q.implicit = implicit;
+			t.q.stack = stack;
+			t.q.gmet = gmet;
+			if (!user_page && user && !implicit)
+				continue; /* PERM-6 */
+			if (!user_page && guest)
+				tables_edit(&t, 1, 0, 4);
+			if (gmet && kind == PAGEWALK_ACCESS_FETCH && !is_ept(second))
+				second_edit(&t, guest_gpa(&t, 0), 1, 0, 4); /* NPT-7 */
+			EXPECT(ask(&a, &t), LEADS(t.step[t.steps - 1].pa), "%s, %u", t.name, n);
+
+			want = kind | (user && !implicit ? PAGEWALK_ACCESS_USER : 0) |
+			       (implicit ? PAGEWALK_ACCESS_IMPLICIT : 0) | (stack ? PAGEWALK_ACCESS_STACK : 0);
+			EXPECT_NUMBER(a.run.walk.guest.access, want, "%s, %u: guest.access", t.name, n);
+			if (is_ept(second))
+				as_user = user_page || guest == SHAPE_OFF;
+			else
+				as_user = !gmet || (user && !implicit);
+			want = kind | (as_user ? PAGEWALK_ACCESS_USER : 0) | PAGEWALK_PFERR_GUEST_FINAL;
+			EXPECT_NUMBER(a.run.walk.nested.access, want, "%s, %u: nested.access", t.name, n);
 		}
 }
 
@@ -1274,6 +1546,38 @@ Test(nested, rights)
 				pagewalk_rights(&a.run.guest.walk, &a.run.walk), want,
 				"guest W %d U %d X %d on %s: R %d W %d X %d XU %d U/S %d, MBEC or GMET %d: rights()",
 				gw, gu, gx, shapes[seconds[s]].name, r, w, x, xu, us, mode);
+		}
+}
+
+/* A walk of the second stage by itself: its rights are all there are, and a user may use them. */
+Test(nested, rights_of_a_second_stage)
+{
+	for (size_t s = 0; s < COUNT(seconds); s++)
+		for (unsigned n = 0; n < 32; n++) {
+			bool r = n & 1, w = n & 2, x = n & 4, xu = n & 8, mode = n & 16, ept = is_ept(seconds[s]);
+			bool may = ept && mode ? xu : x;
+			struct kvm_pagewalk *walker = &a.run.second.walk;
+
+			start(SHAPE_OFF, seconds[s], true);
+			t.q.mbec = t.q.gmet = mode;
+			if (ept) {
+				if (!r && (w || !may))
+					continue; /* misconfigured, or nothing goes through */
+				second_edit(&t, t.q.va, 1, 0,
+					    (r ? 0 : 1u) | (w ? 0 : 2u) | (x ? 0 : 4u) | (xu ? 0 : 0x400u));
+			} else {
+				if (!r || (seconds[s] == SHAPE_32 && !x))
+					continue;
+				second_edit(&t, t.q.va, 1, x ? 0 : BIT(63), w ? 0 : 2u);
+			}
+			cr_assert_eq(asked_open(&a, &t.q, 0), PAGEWALK_OK, "the walkers are refused");
+			EXPECT(ask_walker(&a, walker, t.q.va,
+					  PAGEWALK_ACCESS_USER | (r ? PAGEWALK_ACCESS_READ : PAGEWALK_ACCESS_FETCH)),
+			       LEADS(t.step[0].pa), "%s alone, rights %u", shapes[seconds[s]].name, n);
+			EXPECT_NUMBER(pagewalk_rights(walker, &a.run.walk),
+				      (r ? CASE_R : 0u) | (w ? CASE_W : 0u) | (may ? CASE_X : 0u) | CASE_U,
+				      "%s alone: R %d W %d X %d XU %d, MBEC or GMET %d: rights()",
+				      shapes[seconds[s]].name, r, w, x, xu, mode);
 		}
 }
 

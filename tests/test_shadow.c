@@ -796,6 +796,38 @@ Test(shadow, own_instance_outside)
 	}
 }
 
+/* "A change of mode also sets gva_to_gpa anew", and one of the protections alone does not. */
+Test(shadow, own_instance_and_refresh)
+{
+	static const uint64_t protections[] = { 0, CR4_SMEP, CR4_SMAP, CR4_PKE, CR4_SMEP | CR4_SMAP | CR4_PKE };
+	struct window window = { window_bytes, WINDOW_GPA, WINDOW_SIZE, { .read_gpte = read_nothing } };
+	struct pagewalk_cpu cpu = pagewalk_cpu_profile(PAGEWALK_PROFILE_INTEL, 36, PAGEWALK_FEATURES_ALL);
+	struct kvm_pagewalk *w = &window.walk;
+
+	table_question(&q, 4);
+	struct pagewalk_regs regs = { q.cr0, q.cr4, q.efer, false };
+	cr_assert_eq(pagewalk_init(w, &cpu, &regs), PAGEWALK_OK, "init");
+	w->gva_to_gpa = window64_gva_to_gpa;
+	for (unsigned from = 0; from < 2 * COUNT(protections); from++)
+		for (unsigned to = 0; to < 2 * COUNT(protections); to++) {
+			regs.cr0 = from & 1 ? q.cr0 : q.cr0 & ~CR0_WP;
+			regs.cr4 = q.cr4 | protections[from / 2];
+			cr_assert_eq(pagewalk_refresh(w, &regs), PAGEWALK_OK, "refresh");
+			regs.cr0 = to & 1 ? q.cr0 : q.cr0 & ~CR0_WP;
+			regs.cr4 = q.cr4 | protections[to / 2];
+			cr_assert_eq(pagewalk_refresh(w, &regs), PAGEWALK_OK, "refresh");
+			cr_expect(w->gva_to_gpa == window64_gva_to_gpa, "from %u to %u", from, to);
+		}
+	for (unsigned levels = 2; levels <= 5; levels++) {
+		table_question(&q, levels);
+		regs = (struct pagewalk_regs){ q.cr0, q.cr4, q.efer, false };
+		w->gva_to_gpa = window64_gva_to_gpa;
+		cr_assert_eq(pagewalk_refresh(w, &regs), PAGEWALK_OK, "refresh");
+		cr_expect(w->gva_to_gpa == (levels == 2 ? pagewalk32_gva_to_gpa : pagewalk64_gva_to_gpa), "%u levels",
+			  levels);
+	}
+}
+
 /* ---- PAGEWALK_CONTAINER_OF ------------------------------------------------------------------- */
 
 struct machine {
