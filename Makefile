@@ -78,10 +78,11 @@ build/tests-s390x: $(SUITES) $(SUPPORT) $(ALL_HEADERS) tests/plain.c | build
 
 # The oracles: other implementations, run on the same cases (fuzz/oracle.h). Each is a part of build/differ.
 DIFFER = fuzz/differ.c fuzz/judge.c fuzz/oracles.c fuzz/minimise.c
-ORACLES = KVM QEMU
-ORACLE_FLAGS = -Ifuzz -Ifuzz/kvm -Ibuild/kvm $(addprefix -DORACLE_,$(ORACLES))
-ORACLE_FILES = fuzz/kvm/kvm.c fuzz/qemu/qemu.c
-ORACLE_GUESTS = build/qemu/probe.elf
+ORACLES = KVM QEMU DEVKVM KVMGUEST
+ORACLE_FLAGS = -Ifuzz -Ifuzz/kvm -Ifuzz/devkvm -Ibuild/kvm $(addprefix -DORACLE_,$(ORACLES))
+ORACLE_FILES = fuzz/kvm/kvm.c fuzz/qemu/qemu.c fuzz/qemu/deviate.c fuzz/devkvm/devkvm.c fuzz/devkvm/probe.c \
+	fuzz/kvmguest/kvmguest.c
+ORACLE_GUESTS = build/qemu/probe.elf build/kvmguest/initramfs
 ORACLE_HEADERS = $(ALL_HEADERS) $(wildcard fuzz/*.h fuzz/*/*.h)
 
 # KVM's own walker, cut out of linux-source-6.12 (fuzz/kvm/README.md).
@@ -96,6 +97,18 @@ build/qemu/probe.elf: fuzz/qemu/guest.S fuzz/qemu/mailbox.h
 	mkdir -p build/qemu
 	$(CC) -m32 -c fuzz/qemu/guest.S -o build/qemu/guest.o
 	ld -m elf_i386 -N --no-warn-rwx-segments -Ttext=0x5a800000 build/qemu/guest.o -o $@
+
+# A Debian kernel with KVM, and the probe as its only program (fuzz/devkvm/README.md).
+build/kvmguest/version: fuzz/kvmguest/fetch.sh | build
+	sh fuzz/kvmguest/fetch.sh build/kvmguest
+	touch $@
+
+build/kvmguest/guest: fuzz/kvmguest/guest.c fuzz/kvmguest/mailbox.h fuzz/devkvm/probe.c fuzz/devkvm/probe.h tests/case.h | build
+	mkdir -p build/kvmguest
+	$(COMPILE) -Ifuzz/devkvm -static fuzz/kvmguest/guest.c fuzz/devkvm/probe.c -o $@
+
+build/kvmguest/initramfs: build/kvmguest/version build/kvmguest/guest fuzz/kvmguest/initramfs.pl
+	perl fuzz/kvmguest/initramfs.pl build/kvmguest/guest build/kvmguest/modules/*.ko >$@
 
 build/differ: $(DIFFER) $(ORACLE_FILES) build/kvm/shim.o $(SUPPORT) $(ORACLE_HEADERS) $(ORACLE_GUESTS)
 	$(COMPILE) $(ORACLE_FLAGS) $(DIFFER) $(ORACLE_FILES) build/kvm/shim.o $(SUPPORT) $(JANSSON) -o $@

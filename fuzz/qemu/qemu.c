@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "deviate.h"
 #include "library.h"
 #include "mailbox.h"
 #include "oracle.h"
@@ -27,7 +28,7 @@
  * The machine's memory: nearly all that 40 bits can name, in a file of which only the pages in use exist. In the file
  * it lies without the hole under 4 GiB.
  */
-#define MAXPHYADDR 40 /* the only one that TCG has */
+#define MAXPHYADDR QEMU_MAXPHYADDR /* the only one that TCG has */
 #define RAM_LOW    (3 * GIB)
 #define RAM_END    (960 * GIB)
 #define RAM_HOLE   (4 * GIB - RAM_LOW)
@@ -883,112 +884,11 @@ static void prepare(struct dice *d, struct case_question *q)
 	}
 }
 
-/* ---- What QEMU does otherwise ------------------------------------------------------------------------------------ */
-
-enum {
-	RSVD_ALONE = 1 << 0, PDPTE_ACCESSED = 1 << 1, PDPTE_MEMORY = 1 << 2, AS_WALKED = 1 << 3, STACK_GP = 1 << 4,
-	ANY_CPU = 1 << 5, NO_VENDOR = 1 << 6, GIB_ACCESSED = 1 << 7, IMPLICIT_AC = 1 << 8, KNOWN = 9
-};
-
-#define BITS_63_40 (~(BIT(MAXPHYADDR) - 1))
-#define BITS_51_40 (BIT(52) - BIT(MAXPHYADDR))
-
-static void add_accessed(const struct case_question *q, struct case_answer *a, uint64_t pa)
-{
-	uint64_t entry;
-
-	if (case_load(&q->memory, a->value, pa, 8, &entry))
-		case_store(&q->memory, a->value, pa, 8, entry | BIT(5));
-}
-
-/* PAE's PDPTE in memory: read by the walk. */
-static void pdpte_from_memory(struct case_question *q, struct case_answer *a, uint64_t pdpte)
-{
-	q->has_pdpte = true;
-	q->pdpte[q->va >> 30 & 3] = pdpte;
-	library_walk(q, a);
-	if (!(pdpte & 1) || !(pdpte & BITS_63_40))
-		return;
-	memset(a, 0, offsetof(struct case_answer, value));
-	memcpy(a->value, q->memory.value, q->memory.count * sizeof(*a->value));
-	a->outcome = CASE_PAGE_FAULT;
-	a->cr2 = q->va;
-	a->error_code = 9 | (q->access == CASE_WRITE ? 2 : 0) | (q->user && !q->implicit ? 4 : 0);
-	if (q->access == CASE_FETCH && ((q->efer & BIT(11)) || (q->cr4 & BIT(20))))
-		a->error_code |= 16;
-}
-
-/* The entry of a 1 GiB page, if the walk has come so far, and found nothing wrong above bit 39 of it. */
-static bool faulted_at_gigabyte(const struct case_question *q, const struct library_run *run, uint64_t *pa)
-{
-	const struct pagewalk_stage *s = &run->walk.guest;
-	uint64_t entry = s->entry[2].pte, reserved = BITS_51_40 | (q->efer & BIT(11) ? 0 : BIT(63));
-
-	*pa = s->entry[2].pa;
-	return run->status == PAGEWALK_FAULT && s->max_level > 3 && s->level == 3 && (entry & 1) && (entry & BIT(7)) &&
-	       !(entry & reserved);
-}
-
-/* The library's answer with some deviations made. False: one of them has no occasion here. */
-static bool deviate(const struct case_question *q, unsigned deviations, struct case_answer *a)
-{
-	static struct case_question other;
-	static struct library_run run;
-	uint64_t pa = (q->cr3 & 0xffffffe0) + (q->va >> 30 & 3) * 8, pdpte = 0;
-	bool pae = levels_of(q) == 3;
-
-	if (!pae && (deviations & (PDPTE_ACCESSED | PDPTE_MEMORY)))
-		return false;
-	if (pae)
-		case_load(&q->memory, q->memory.value, pa, 8, &pdpte);
-	if ((deviations & IMPLICIT_AC) && (!q->implicit || is_ring3(q)))
-		return false;
-	other = *q;
-	if (deviations & IMPLICIT_AC)
-		other.implicit = false;
-	if (deviations & AS_WALKED)
-		other.knobs |= CASE_AD_AS_WALKED;
-	if (deviations & ANY_CPU)
-		other.features |= CASE_PSE36 | CASE_PAT | CASE_PAGE1GB;
-	if (deviations & NO_VENDOR)
-		other.profile = CASE_INTEL;
-	if (deviations & PDPTE_MEMORY)
-		pdpte_from_memory(&other, a, pdpte);
-	else
-		library_walk_run(&other, a, &run);
-	if (deviations & GIB_ACCESSED) {
-		uint64_t leaf;
-
-		if (pae || !faulted_at_gigabyte(&other, &run, &leaf))
-			return false;
-		add_accessed(q, a, leaf);
-	}
-	if ((deviations & PDPTE_ACCESSED) && (pdpte & 1) && !(pdpte & BITS_63_40))
-		add_accessed(q, a, pa);
-	if ((deviations & RSVD_ALONE) && a->outcome == CASE_PAGE_FAULT && (a->error_code & 8))
-		a->error_code &= ~(uint64_t)1;
-	if ((deviations & STACK_GP) && a->outcome == CASE_NON_CANONICAL)
-		a->vector = 13;
-	return true;
-}
-
-static bool same(const struct case_question *q, const struct case_answer *a, const struct case_answer *b)
-{
-	return a->outcome == b->outcome && a->pa == b->pa && a->vector == b->vector && a->error_code == b->error_code &&
-	       a->cr2 == b->cr2 && !memcmp(a->value, b->value, q->memory.count * sizeof(*a->value));
-}
-
 /* The fewest deviations that make the answers equal. */
 static unsigned explain(const struct case_question *q, const struct case_answer *ours, struct case_answer *theirs)
 {
-	static struct case_answer other;
-
 	(void)ours;
-	for (int n = 1; n <= KNOWN; n++)
-		for (unsigned set = 1; set < 1 << KNOWN; set++)
-			if (__builtin_popcount(set) == n && deviate(q, set, &other) && same(q, &other, theirs))
-				return set;
-	return 0;
+	return qemu_explain(q, theirs, is_ring3(q), false);
 }
 
 /* ---- The oracle -------------------------------------------------------------------------------------------------- */
@@ -1027,17 +927,7 @@ struct oracle oracle_qemu = {
 		.profiles = 1 << CASE_INTEL | 1 << CASE_AMD, .modes = 1 << 2 | 1 << 3 | 1 << 4 | 1 << 5,
 		.stages = 1 << CASE_ONE_DIMENSION, .maxphyaddr = MAXPHYADDR, .have = FEATURES_ALL, .wild = true,
 	},
-	.known = {
-		{ "QEMU-1", "RSVD comes without P in the error code" },
-		{ "QEMU-2", "A is set in PAE's PDPTEs" },
-		{ "QEMU-3", "PAE's PDPTEs are read at each walk; bits 63:M give a #PF then, other reserved bits nothing" },
-		{ "QEMU-4", "A is set on the way down, also when the walk faults" },
-		{ "QEMU-5", "a stack reference to a non-canonical address is #GP, not #SS" },
-		{ "QEMU-6", "reserved bits are those of a CPU with PSE-36, PAT and 1 GiB pages, whatever CPUID says" },
-		{ "QEMU-7", "bit 8 of a PML4E or PML5E is not reserved on AMD" },
-		{ "QEMU-8", "A of a 1 GiB page is set before its rights and reserved bits 29:13 are looked at" },
-		{ "QEMU-9", "implicit accesses from ring 0 pass SMAP when EFLAGS.AC is 1" },
-	},
+	.known = QEMU_KNOWN,
 	.start = start,
 	.stop = stop,
 	.prepare = prepare,
