@@ -55,13 +55,21 @@ static bool faulted_at_gigabyte(const struct case_question *q, const struct libr
 	       !(entry & reserved);
 }
 
-/* Where the walk or the access meets no memory, KVM takes it for a device's and walks anew, by itself. */
-static bool walk_again(const struct case_question *q, struct case_answer *a)
+/*
+ * Where the walk or the access meets no memory, KVM takes it for a device's and walks anew, by itself; but if the place in
+ * the page is that of the access, it takes the address that it was stopped at, a table's, for where the access leads.
+ */
+static bool walk_again(const struct case_question *q, struct case_answer *a, uint64_t missing)
 {
 	static struct case_question other;
 
 	if (a->outcome != CASE_NO_MEMORY && (a->outcome != CASE_TRANSLATED || a->pa < q->memory.size))
 		return false;
+	if (a->outcome == CASE_NO_MEMORY && q->access != CASE_FETCH && !((missing ^ q->va) & 0xfff)) {
+		a->outcome = CASE_TRANSLATED;
+		a->pa = missing;
+		return true;
+	}
 	other = *q;
 	memcpy(other.memory.value, a->value, q->memory.count * sizeof(*a->value));
 	other.profile = CASE_KVM_AMD;
@@ -81,6 +89,7 @@ static bool deviate(const struct case_question *q, unsigned deviations, bool rin
 	static struct case_question other;
 	static struct library_run run;
 	uint64_t pa = (q->cr3 & 0xffffffe0) + (q->va >> 30 & 3) * 8, pdpte = 0;
+	uint64_t missing = ~q->va; /* the address where there was no memory; this is none that matters */
 	bool pae = is_pae(q);
 
 	if (!pae && (deviations & (PDPTE_ACCESSED | PDPTE_MEMORY)))
@@ -102,6 +111,8 @@ static bool deviate(const struct case_question *q, unsigned deviations, bool rin
 		pdpte_from_memory(&other, a, pdpte);
 	else
 		library_walk_run(&other, a, &run);
+	if (!(deviations & PDPTE_MEMORY) && a->outcome == CASE_NO_MEMORY)
+		missing = run.walk.fault.gpa;
 	if (deviations & GIB_ACCESSED) {
 		uint64_t leaf;
 
@@ -116,7 +127,7 @@ static bool deviate(const struct case_question *q, unsigned deviations, bool rin
 	if ((deviations & STACK_GP) && a->outcome == CASE_NON_CANONICAL)
 		a->vector = 13;
 	if (deviations & KVM_AGAIN)
-		return walk_again(q, a);
+		return walk_again(q, a, missing);
 	return true;
 }
 
