@@ -34,7 +34,7 @@ JANSSON = -l:libjansson.a
 DEMO_PACKAGES = gcc libc6-dev libjansson-dev
 TEST_PACKAGES = gcc g++ libc6-dev libjansson-dev libcriterion-dev clang libclang-rt-14-dev gcc-12-multilib g++-12-multilib \
 	gcc-s390x-linux-gnu libc6-dev-s390x-cross qemu-user qemu-system-x86 busybox-static binutils perl \
-	linux-source-6.12 xz-utils
+	linux-source-6.12 xz-utils bochs bochsbios vgabios
 
 all: build/pagewalk
 
@@ -78,11 +78,11 @@ build/tests-s390x: $(SUITES) $(SUPPORT) $(ALL_HEADERS) tests/plain.c | build
 
 # The oracles: other implementations, run on the same cases (fuzz/oracle.h). Each is a part of build/differ.
 DIFFER = fuzz/differ.c fuzz/judge.c fuzz/oracles.c fuzz/minimise.c
-ORACLES = KVM QEMU DEVKVM KVMGUEST
+ORACLES = KVM QEMU DEVKVM KVMGUEST BOCHS
 ORACLE_FLAGS = -Ifuzz -Ifuzz/kvm -Ifuzz/devkvm -Ibuild/kvm $(addprefix -DORACLE_,$(ORACLES))
 ORACLE_FILES = fuzz/kvm/kvm.c fuzz/qemu/qemu.c fuzz/qemu/deviate.c fuzz/devkvm/devkvm.c fuzz/devkvm/probe.c \
-	fuzz/kvmguest/kvmguest.c
-ORACLE_GUESTS = build/qemu/probe.elf build/kvmguest/initramfs
+	fuzz/kvmguest/kvmguest.c fuzz/bochs/bochs.c
+ORACLE_GUESTS = build/qemu/probe.elf build/kvmguest/initramfs build/bochs/guest.bin
 ORACLE_HEADERS = $(ALL_HEADERS) $(wildcard fuzz/*.h fuzz/*/*.h)
 
 # KVM's own walker, cut out of linux-source-6.12 (fuzz/kvm/README.md).
@@ -109,6 +109,16 @@ build/kvmguest/guest: fuzz/kvmguest/guest.c fuzz/kvmguest/mailbox.h fuzz/devkvm/
 
 build/kvmguest/initramfs: build/kvmguest/version build/kvmguest/guest fuzz/kvmguest/initramfs.pl
 	perl fuzz/kvmguest/initramfs.pl build/kvmguest/guest build/kvmguest/modules/*.ko >$@
+
+# The guest of Bochs, as the beginning of its disk (fuzz/bochs/README.md).
+BOCHS_GUEST = gcc -m64 -ffreestanding -fno-pic -fno-pie -fno-stack-protector -fno-asynchronous-unwind-tables \
+	-fcf-protection=none -mno-red-zone -mgeneral-regs-only -std=gnu11 $(WARNINGS) -O2
+build/bochs/guest.bin: $(wildcard fuzz/bochs/*)
+	mkdir -p build/bochs
+	$(BOCHS_GUEST) -c fuzz/bochs/guest.c -o build/bochs/guest.o
+	$(BOCHS_GUEST) -c fuzz/bochs/boot.S -o build/bochs/boot.o
+	ld -m elf_x86_64 -no-pie --no-warn-rwx-segments -T fuzz/bochs/guest.ld build/bochs/boot.o build/bochs/guest.o -o build/bochs/guest.elf
+	objcopy -O binary build/bochs/guest.elf $@
 
 build/differ: $(DIFFER) $(ORACLE_FILES) build/kvm/shim.o $(SUPPORT) $(ORACLE_HEADERS) $(ORACLE_GUESTS)
 	$(COMPILE) $(ORACLE_FLAGS) $(DIFFER) $(ORACLE_FILES) build/kvm/shim.o $(SUPPORT) $(JANSSON) -o $@

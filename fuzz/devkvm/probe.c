@@ -541,6 +541,8 @@ static bool make_plan(const struct case_question *q, struct plan *p)
 	} else if (q->knobs) {
 		return false;
 	}
+	if (probe.kind == PROBE_NESTED && !(q->features & CASE_PAGE1GB)) /* KVM over nested paging goes by the CPU's, not CPUID */
+		return false;
 	if (q->stage2 || q->has_pdpte || q->memory.size & (PAGE - 1) || !q->memory.size ||
 	    q->memory.size > PROBE_MEMORY || q->maxphyaddr < 32 || q->maxphyaddr > 52 || (q->user && q->implicit))
 		return false;
@@ -1113,6 +1115,8 @@ void probe_prepare(enum probe_kind kind, uint64_t random, struct case_question *
 		q->va = extended;
 	canonical = !(q->efer & EFER_LMA) || q->va == extended;
 	q->knobs = 0;
+	if (kind == PROBE_NESTED)
+		q->features |= CASE_PAGE1GB;
 	if (kind == PROBE_NESTED && q->access == CASE_FETCH)
 		q->profile = CASE_AMD; /* only the CPU fetches */
 	if (kind == PROBE_NESTED && q->profile == CASE_AMD) {
