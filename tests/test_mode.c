@@ -1108,6 +1108,35 @@ Test(mode, registers_that_do_not_matter)
 	}
 }
 
+/* What a walker held before its init is gone: a format is written as a whole. */
+Test(mode, init_over_remains)
+{
+	struct pagewalk_cpu cpu = pagewalk_cpu_profile(PAGEWALK_PROFILE_INTEL, 46, PAGEWALK_FEATURES_ALL);
+	const struct pagewalk_regs regs = { CR0_PE | CR0_PG, CR4_PAE, EFER_LME | EFER_LMA, false };
+	struct kvm_pagewalk w[2];
+
+	for (unsigned kind = 0; kind < 3; kind++) {
+		for (unsigned i = 0; i < 2; i++) {
+			memset(&w[i].fmt, i ? 0xff : 0, sizeof(w[i].fmt));
+			w[i].read_gpte = read_words;
+			w[i].ngpa_walk = NULL;
+			cr_assert_eq(kind == 0 ? pagewalk_init(&w[i], &cpu, &regs) :
+				     kind == 1 ? pagewalk_init_ept(&w[i], &cpu, 0x101e, false) :
+						 pagewalk_init_npt(&w[i], &cpu, &regs, 0x1000, false), PAGEWALK_OK, "%u", kind);
+		}
+		cr_expect(w[0].fmt.bad_mt_xwr == w[1].fmt.bad_mt_xwr && w[0].fmt.table_access == w[1].fmt.table_access &&
+			  w[0].fmt.xu_fold == w[1].fmt.xu_fold && w[0].fmt.pkru_mask == w[1].fmt.pkru_mask &&
+			  w[0].fmt.fetch_error == w[1].fmt.fetch_error && w[0].fmt.pse36_mask == w[1].fmt.pse36_mask &&
+			  w[0].fmt.root_rsvd == w[1].fmt.root_rsvd && w[0].fmt.present_mask == w[1].fmt.present_mask &&
+			  w[0].fmt.va_mask == w[1].fmt.va_mask && w[0].fmt.va_half == w[1].fmt.va_half &&
+			  w[0].fmt.va_high == w[1].fmt.va_high, "kind %u", kind);
+		cr_expect(!memcmp(w[0].fmt.permissions, w[1].fmt.permissions, sizeof(w[0].fmt.permissions)) &&
+			  !memcmp(w[0].fmt.table_mask, w[1].fmt.table_mask, sizeof(w[0].fmt.table_mask)) &&
+			  !memcmp(w[0].fmt.ps_mask, w[1].fmt.ps_mask, sizeof(w[0].fmt.ps_mask)) &&
+			  !memcmp(w[0].fmt.rsvd_bits_mask, w[1].fmt.rsvd_bits_mask, sizeof(w[0].fmt.rsvd_bits_mask)), "kind %u", kind);
+	}
+}
+
 /* With paging off it is the same role whatever the bits say that paging has (MODE-1). */
 Test(mode, registers_that_do_not_matter_without_paging)
 {
