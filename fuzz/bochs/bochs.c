@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Oracle B: a case of two dimensions, through Bochs's VMX with EPT. See README.md.
+ * Oracle B: a case through Bochs's VMX with EPT; one of one dimension has an EPT of the oracle's, each page to itself.
+ * See README.md.
  *
- * The access begins in a first world of tables, where the code is mapped; its first instruction puts the EPT's root entry
- * back, and from then on every walk is through the tables of the case.
+ * The access begins in a first world of tables, where the code is mapped; its first instruction puts the EPT's root
+ * entry back, and from then on every walk is through the tables of the case.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -36,7 +37,7 @@ static struct {
 
 static char version[128];
 
-/* ---- The machine ---------------------------------------------------------------------------------------------------- */
+/* ---- The machine ------------------------------------------------------------------------------------------------- */
 
 static double now(void)
 {
@@ -58,11 +59,22 @@ static void in_folder(char *name, size_t n, const char *file)
 	snprintf(name, n, "%s/%s", bochs.folder, file);
 }
 
-static void stop(void)
+static void remove_folder(void)
 {
 	static const char *const files[] = { "disk", "disk.lock", "bochsrc", "commands", "log" };
 	char name[128];
 
+	for (size_t i = 0; bochs.folder[0] && i < COUNT(files); i++) {
+		in_folder(name, sizeof(name), files[i]);
+		unlink(name);
+	}
+	if (bochs.folder[0])
+		rmdir(bochs.folder);
+	bochs.folder[0] = '\0';
+}
+
+static void stop(void)
+{
 	if (bochs.pid > 0) {
 		kill(bochs.pid, SIGKILL);
 		waitpid(bochs.pid, NULL, 0);
@@ -71,13 +83,7 @@ static void stop(void)
 	if (bochs.disk >= 0)
 		close(bochs.disk);
 	bochs.disk = -1;
-	for (size_t i = 0; bochs.folder[0] && i < COUNT(files); i++) {
-		in_folder(name, sizeof(name), files[i]);
-		unlink(name);
-	}
-	if (bochs.folder[0])
-		rmdir(bochs.folder);
-	bochs.folder[0] = '\0';
+	remove_folder();
 }
 
 /* The guest's disk, from build/bochs/guest.bin next to the program. */
@@ -123,7 +129,7 @@ static bool make_configuration(char *reason, size_t n)
 	fprintf(f, "config_interface: textconfig\n"
 		"display_library: rfb, options=\"timeout=0\"\n"
 		"cpu: model=tigerlake, count=1, ips=50000000, reset_on_triple_fault=0\n"
-		"memory: guest=%u, host=%u\n"
+		"memory: guest=%u, host=%u\n" /* of which only what is in use exists */
 		"romimage: file=/usr/share/bochs/BIOS-bochs-latest\n"
 		"vgaromimage: file=/usr/share/bochs/VGABIOS-lgpl-latest\n"
 		"ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14\n"
@@ -132,10 +138,11 @@ static bool make_configuration(char *reason, size_t n)
 		"clock: sync=none\n"
 		"log: %s/log\n"
 		"panic: action=fatal\n"
-		"error: action=report\n"
+		"error: action=ignore\n" /* each VM exit is one */
 		"info: action=ignore\n"
 		"debug: action=ignore\n"
-		"sound: driver=dummy\n", MEMORY_END >> 20, MEMORY_END >> 20, bochs.folder, DISK_SECTORS / (16 * 63), bochs.folder);
+		"sound: driver=dummy\n", MACHINE_MEMORY >> 20, MEMORY_END >> 20, bochs.folder, DISK_SECTORS / (16 * 63),
+		bochs.folder);
 	fclose(f);
 	in_folder(name, sizeof(name), "commands");
 	f = fopen(name, "w"); /* this build has the debugger, which waits for a word */
@@ -175,7 +182,8 @@ static bool wait_for_guest(char *reason, size_t n)
 		nanosleep(&(struct timespec){ 0, 10000000 }, NULL);
 	}
 	if (hello.phys_bits != MAXPHYADDR) {
-		snprintf(reason, n, "the guest's CPU has %u physical address bits, not %u", hello.phys_bits, MAXPHYADDR);
+		snprintf(reason, n, "the guest's CPU has %u physical address bits, not %u", hello.phys_bits,
+			 MAXPHYADDR);
 		return false;
 	}
 	return true;
@@ -183,7 +191,8 @@ static bool wait_for_guest(char *reason, size_t n)
 
 static bool find_version(void)
 {
-	FILE *f = popen("dpkg-query -W -f '${Version}' bochs 2>/dev/null; command -v bochs-bin >/dev/null || echo none", "r");
+	FILE *f = popen("dpkg-query -W -f '${Version}' bochs 2>/dev/null; command -v bochs-bin >/dev/null || echo none",
+			"r");
 	char line[64] = "";
 
 	if (f && fgets(line, sizeof(line), f))
@@ -220,10 +229,20 @@ static bool start(char *reason, size_t n)
 		stop();
 		return false;
 	}
+	remove_folder(); /* both sides have the disk open; nothing is left when the harness is killed */
 	return true;
 }
 
-/* ---- What the case touches ------------------------------------------------------------------------------------------- */
+/* ---- What the case touches --------------------------------------------------------------------------------------- */
+
+static unsigned levels_of(const struct case_question *q)
+{
+	if (!(q->cr0 & BIT(31)))
+		return 0;
+	if (!(q->cr4 & BIT(5)))
+		return 2;
+	return q->efer & BIT(10) ? 4 : 3;
+}
 
 static bool is_ram(uint64_t pa, unsigned size)
 {
@@ -251,16 +270,24 @@ static int watch_gpte(const struct kvm_pagewalk *w, uint64_t pa, unsigned size, 
 /* False: there is memory in the walk that is none here, or the guest's own. */
 static bool look(const struct case_question *q)
 {
-	enum pagewalk_status status;
+	static struct case_question with_pdpte; /* so that they are not loaded before somebody watches */
+	struct kvm_pagewalk *guest = &sight.run.guest.walk;
 
-	sight.q = q;
+	sight.q = &with_pdpte;
 	sight.outside = false;
+	with_pdpte = *q;
+	with_pdpte.has_pdpte = true;
 	memcpy(sight.a.value, q->memory.value, q->memory.count * sizeof(*sight.a.value));
-	status = library_open(&sight.run, q, sight.a.value);
-	if (status != PAGEWALK_OK)
+	if (library_open(&sight.run, &with_pdpte, sight.a.value) != PAGEWALK_OK)
 		return false;
-	sight.run.guest.walk.read_gpte = sight.run.second.walk.read_gpte = watch_gpte;
-	sight.run.status = pagewalk_translate(&sight.run.guest.walk, q->va, library_access(q), &sight.run.walk);
+	guest->read_gpte = watch_gpte;
+	if (q->stage2)
+		sight.run.second.walk.read_gpte = watch_gpte;
+	sight.run.status = PAGEWALK_OK;
+	if (levels_of(q) == 3 && !q->has_pdpte)
+		sight.run.status = pagewalk_load_pdptrs(guest, q->cr3, guest->pdptr, &sight.run.walk);
+	if (sight.run.status == PAGEWALK_OK)
+		sight.run.status = pagewalk_translate(guest, q->va, library_access(q), &sight.run.walk);
 	return !sight.outside && sight.run.status != PAGEWALK_NO_MEMORY && sight.run.status != PAGEWALK_BAD_STATE;
 }
 
@@ -272,10 +299,16 @@ static bool has_word(const struct case_question *q, uint64_t pa, unsigned size)
 	return false;
 }
 
-/* ---- The first world -------------------------------------------------------------------------------------------------- */
+/* ---- The first world --------------------------------------------------------------------------------------------- */
 
-/* Pages of it, from PRIME on. Guest-physically they are where they are. */
-enum { CODE, GUEST_ROOT, GUEST_PDPT, GUEST_PD, GUEST_PT, EPT_PDPT, EPT_PD_OWN, EPT_PT_OWN, EPT_PD_ROOT, EPT_PT_ROOT, WINDOW };
+/*
+ * Pages of it, from PRIME on. Guest-physically they are where they are, but in the half of the guest's root table, for
+ * one entry of the EPT's root leads to all of them. The last two are the EPT of a case of one dimension.
+ */
+enum {
+	CODE, GUEST_ROOT, GUEST_PDPT, GUEST_PD, GUEST_PT, EPT_PDPT, EPT_PD_OWN, EPT_PT_OWN, EPT_PD_ROOT, EPT_PT_ROOT,
+	WINDOW, SAME_ROOT, SAME_PDPT
+};
 
 static uint64_t prime(unsigned page)
 {
@@ -318,17 +351,18 @@ struct world {
 	unsigned levels;
 	uint64_t code, window; /* linear addresses */
 	uint64_t root;         /* guest-physical, of the case's root table */
+	uint64_t half;         /* 0 or 512 GiB: what the root table and the first world have in common */
 	unsigned pdptr;        /* PAE: the register that leads to the code */
+	uint64_t eptp;
 	uint64_t entry;        /* the EPT's root entry, as the case has it */
+	bool ring3;
+	unsigned key;          /* of its pages */
 };
 
-static unsigned levels_of(const struct case_question *q)
+/* An implicit access is a supervisor's whatever the ring is: both are tried. */
+static bool is_ring3(const struct case_question *q)
 {
-	if (!(q->cr0 & BIT(31)))
-		return 0;
-	if (!(q->cr4 & BIT(5)))
-		return 2;
-	return q->efer & BIT(10) ? 4 : 3;
+	return q->user || (q->implicit && (q->va & BIT(12)));
 }
 
 /* Linear addresses for the code and the window that share no place in Bochs's TLBs with the access. */
@@ -338,6 +372,10 @@ static void plan_world(const struct case_question *q, struct world *w)
 
 	w->levels = levels_of(q);
 	w->root = q->cr3 & (w->levels == 2 ? 0xfffff000 : 0xfffffffffffff000);
+	w->half = w->levels == 4 ? w->root & BIT(39) : 0;
+	w->eptp = q->stage2 ? q->eptp : prime(SAME_ROOT) | 0x1e;
+	w->ring3 = is_ring3(q);
+	w->key = w->levels == 4 && (q->cr4 & BIT(22)) ? 15 : 0;
 	w->pdptr = (unsigned)(q->va >> 30 ^ 1) & 3;
 	w->code = ((page ^ 0x15) & 0x1ff) << 12 | (w->levels == 3 ? (uint64_t)w->pdptr << 30 : 0x200000);
 	w->window = ((page ^ 0x2a) & 0x1ff) << 12 | (w->code & ~(uint64_t)0x1fffff);
@@ -347,9 +385,9 @@ static void plan_world(const struct case_question *q, struct world *w)
 	}
 }
 
-static void map_guest(const struct world *w, uint64_t va, uint64_t gpa, bool user)
+static void map_guest(const struct world *w, uint64_t va, uint64_t gpa)
 {
-	uint64_t flags = user ? 0x67 : 0x63;
+	uint64_t flags = (w->ring3 ? 0x67 : 0x63) | w->half, leaf = flags | (uint64_t)w->key << 59;
 
 	if (w->levels == 2) {
 		add_word32(prime(GUEST_ROOT) + (va >> 22) * 4, (uint32_t)(prime(GUEST_PT) | flags));
@@ -361,7 +399,7 @@ static void map_guest(const struct world *w, uint64_t va, uint64_t gpa, bool use
 		add_word(prime(GUEST_PDPT) + (va >> 30 & 511) * 8, prime(GUEST_PD) | flags);
 	}
 	add_word(prime(GUEST_PD) + (va >> 21 & 511) * 8, prime(GUEST_PT) | flags);
-	add_word(prime(GUEST_PT) + (va >> 12 & 511) * 8, gpa | flags);
+	add_word(prime(GUEST_PT) + (va >> 12 & 511) * 8, gpa | leaf);
 }
 
 #define EPT_TABLE 0x307
@@ -377,29 +415,37 @@ static void map_ept(uint64_t gpa, uint64_t pa, unsigned pd, unsigned pt)
 /* Pages of one GiB, or of two MiB, share their tables. */
 static void make_world(const struct case_question *q, struct world *w)
 {
-	uint64_t ept_root = q->eptp & 0xfffffff000;
-	unsigned pd = w->root >> 30 ? EPT_PD_ROOT : EPT_PD_OWN, pt = w->root >> 21 ? EPT_PT_ROOT : EPT_PT_OWN;
-	int at = case_find(&q->memory, ept_root);
+	uint64_t ept_root = w->eptp & 0xfffffff000, entry = ept_root + (w->half >> 39) * 8, root = w->root - w->half;
+	unsigned pd = root >> 30 ? EPT_PD_ROOT : EPT_PD_OWN, pt = root >> 21 ? EPT_PT_ROOT : EPT_PT_OWN;
+	int at = case_find(&q->memory, entry);
 
 	w->entry = at < 0 ? 0 : q->memory.value[at];
+	if (!q->stage2) {
+		w->entry = prime(SAME_PDPT) | 7;
+		for (uint64_t pa = 0; pa < MEMORY_END; pa += BIT(30))
+			add_word(prime(SAME_PDPT) + (pa >> 30) * 8, pa | 0xb7);
+	}
 	if (at >= 0)
 		out.pair[at].value = prime(EPT_PDPT) | EPT_TABLE;
 	else
-		add_word(ept_root, prime(EPT_PDPT) | EPT_TABLE);
+		add_word(entry, prime(EPT_PDPT) | EPT_TABLE);
 	for (unsigned page = CODE; page <= GUEST_PT; page++)
 		map_ept(prime(page), prime(page), EPT_PD_OWN, EPT_PT_OWN);
 	map_ept(prime(WINDOW), ept_root, EPT_PD_OWN, EPT_PT_OWN);
 	if (!w->levels)
 		return;
 	if (w->levels != 3)
-		map_ept(w->root, prime(GUEST_ROOT), pd, pt);
-	map_guest(w, w->code, prime(CODE), q->user);
-	map_guest(w, w->window, prime(WINDOW), q->user);
+		map_ept(root, prime(GUEST_ROOT), pd, pt);
+	map_guest(w, w->code, prime(CODE));
+	map_guest(w, w->window, prime(WINDOW));
 }
 
-/* ---- What Bochs does otherwise ------------------------------------------------------------------------------------------------ */
+/* ---- What Bochs does otherwise ----------------------------------------------------------------------------------- */
 
-enum { GUEST_UPDATE = 1 << 0, WRITE_ALONE = 1 << 1, BIT_12_FREE = 1 << 2, UPDATE_FIRST = 1 << 3, KNOWN = 4 };
+enum {
+	GUEST_UPDATE = 1 << 0, WRITE_ALONE = 1 << 1, BIT_12_FREE = 1 << 2, UPDATE_FIRST = 1 << 3, IMPLICIT_AC = 1 << 4,
+	KEY_BY_RING = 1 << 5, KNOWN = 6
+};
 
 static bool same(const struct case_question *q, const struct case_answer *a, const struct case_answer *b)
 {
@@ -430,10 +476,12 @@ static bool allow_update(const struct case_answer *a, const struct pagewalk_stag
 /* A large page whose entry has bit 12 set: as if it had not. */
 static bool allow_bit_12(const struct case_answer *a, const struct pagewalk_stage *n)
 {
-	int at = case_find(&deviated.memory, n->entry[n->level - 1].pa);
+	int at;
 
-	if (a->outcome != CASE_EPT_MISCONFIG || at < 0 || (n->level != 2 && n->level != 3) ||
-	    (deviated.memory.value[at] & (BIT(7) | BIT(12))) != (BIT(7) | BIT(12)))
+	if (a->outcome != CASE_EPT_MISCONFIG || (n->level != 2 && n->level != 3))
+		return false;
+	at = case_find(&deviated.memory, n->entry[n->level - 1].pa);
+	if (at < 0 || (deviated.memory.value[at] & (BIT(7) | BIT(12))) != (BIT(7) | BIT(12)))
 		return false;
 	deviated.memory.value[at] &= ~BIT(12);
 	return true;
@@ -455,6 +503,35 @@ static void update_guest(const struct case_question *q, struct case_answer *a, c
 	}
 }
 
+static bool has_keys(const struct case_question *q)
+{
+	return levels_of(q) == 4 && (q->cr4 & BIT(22));
+}
+
+/* A user access that has come to a page, but is refused: the key is looked at although the page is not a user's. */
+static bool is_refused_by_key(const struct case_question *q, const struct case_answer *a, const struct library_run *run)
+{
+	const struct pagewalk_stage *g = &run->walk.guest;
+	uint64_t entry = g->level ? g->entry[g->level - 1].pte : 0;
+	unsigned denied = q->access == CASE_WRITE ? 3 : 1;
+
+	return has_keys(q) && q->user && q->access != CASE_FETCH && a->outcome == CASE_PAGE_FAULT &&
+	       (a->error_code & 9) == 1 && (q->pkru >> 2 * (entry >> 59 & 15) & denied);
+}
+
+/* A supervisor's write has come to a page: write-disable counts for it as for a user's. */
+static void make_user_page(const struct case_question *q, const struct pagewalk_stage *g)
+{
+	if (q->user || q->access != CASE_WRITE)
+		return;
+	for (int level = g->level; level <= g->max_level; level++) {
+		int at = case_find(&deviated.memory, g->entry[level - 1].pa);
+
+		if (at >= 0)
+			deviated.memory.value[at] |= 4;
+	}
+}
+
 /* The library's answer with some deviations made, and the question of which it is an answer by the rules. */
 
 static void deviate(const struct case_question *q, unsigned deviations, struct case_answer *a)
@@ -463,7 +540,15 @@ static void deviate(const struct case_question *q, unsigned deviations, struct c
 	bool changed = true;
 
 	deviated = *q;
+	if (deviations & IMPLICIT_AC)
+		deviated.implicit = false;
+	if ((deviations & KEY_BY_RING) && !q->user)
+		deviated.pkru &= 0xaaaaaaaa;
 	library_walk_run(&deviated, a, &run);
+	if ((deviations & KEY_BY_RING) && has_keys(q) && (q->pkru >> 2 * run.walk.guest.pte_pkey & 2)) {
+		make_user_page(q, &run.walk.guest);
+		library_walk_run(&deviated, a, &run);
+	}
 	for (unsigned turn = 0; changed && turn < 16; turn++) {
 		changed = false;
 		if (deviations & GUEST_UPDATE)
@@ -473,16 +558,19 @@ static void deviate(const struct case_question *q, unsigned deviations, struct c
 		if (changed)
 			library_walk_run(&deviated, a, &run);
 	}
-	if ((deviations & UPDATE_FIRST) && run.status == PAGEWALK_NESTED_FAULT && (run.walk.nested.access & PAGEWALK_PFERR_GUEST_FINAL))
+	if ((deviations & UPDATE_FIRST) && run.status == PAGEWALK_NESTED_FAULT &&
+	    (run.walk.nested.access & PAGEWALK_PFERR_GUEST_FINAL))
 		update_guest(&deviated, a, &run);
+	if ((deviations & KEY_BY_RING) && is_refused_by_key(q, a, &run))
+		a->error_code |= BIT(5);
 	for (unsigned w = 0; w < deviated.memory.count; w++) /* what was changed in the question */
 		a->value[w] = (a->value[w] ^ deviated.memory.value[w]) ^ q->memory.value[w];
 	if ((deviations & WRITE_ALONE) && a->outcome == CASE_EPT_VIOLATION && (q->eptp & BIT(6)) &&
-	    !(a->exit_qualification & 0x100))
+	    (a->exit_qualification & 0x180) == 0x80)
 		a->exit_qualification &= ~(uint64_t)1;
 }
 
-/* ---- The access -------------------------------------------------------------------------------------------------------- */
+/* ---- The access -------------------------------------------------------------------------------------------------- */
 
 #define WRITTEN 0xb5
 
@@ -497,6 +585,10 @@ static uint64_t add_code(const struct case_question *q, const struct world *w)
 	if (q->access == CASE_FETCH) {
 		*at++ = 0xff; /* jmp rbx */
 		*at++ = 0xe3;
+	} else if (q->implicit) {
+		*at++ = 0x0f; /* lsl eax, bx: reads a descriptor */
+		*at++ = 0x03;
+		*at++ = 0xc3;
 	} else if (q->stack) {
 		*at++ = q->access == CASE_WRITE ? 0x88 : 0x8a; /* mov [rbp], al, or the other way */
 		*at++ = 0x45;
@@ -514,18 +606,20 @@ static uint64_t add_code(const struct case_question *q, const struct world *w)
 
 static uint64_t length_of(const struct case_question *q)
 {
-	return q->stack ? 3 : 2;
+	return q->stack || q->implicit ? 3 : 2;
 }
 
 /* Where the access leads, and whether there is anything that the guest cannot have: false. */
 static bool find_page(const struct case_question *q)
 {
-	static const unsigned deviations[] = { 0, GUEST_UPDATE, BIT_12_FREE, GUEST_UPDATE | BIT_12_FREE };
+	static const unsigned deviations[] = {
+		0, GUEST_UPDATE, BIT_12_FREE, GUEST_UPDATE | BIT_12_FREE
+	};
 	static struct case_answer a;
 
 	sight.leads = false;
-	for (unsigned i = 0; i < COUNT(deviations) && !sight.leads; i++) {
-		deviate(q, deviations[i], &a);
+	for (unsigned i = 0; i < 4 * COUNT(deviations) && !sight.leads; i++) {
+		deviate(q, deviations[i / 4] | (i & 1 ? IMPLICIT_AC : 0) | (i & 2 ? KEY_BY_RING : 0), &a);
 		if (!look(&deviated))
 			return false;
 		sight.leads = a.outcome == CASE_TRANSLATED;
@@ -544,31 +638,40 @@ static bool add_bait(const struct case_question *q)
 		return false;
 	if (!sight.leads)
 		return true;
-	ask->bait_size = q->access == CASE_FETCH ? VMCALL_LENGTH : 1;
+	ask->bait_size = q->implicit ? 8 : q->access == CASE_FETCH ? VMCALL_LENGTH : 1;
 	ask->bait_at = sight.pa;
 	if (!is_ram(ask->bait_at, 8) || has_word(q, ask->bait_at, ask->bait_size) ||
-	    (q->va & (PAGE - 1)) + ask->bait_size > PAGE || (q->eptp & 0xfffffff000) == (ask->bait_at & ~(PAGE - 1)))
+	    (q->va & (PAGE - 1)) + ask->bait_size > PAGE)
+		return false;
+	if (q->stage2 && (q->eptp & 0xfffffff000) == (ask->bait_at & ~(PAGE - 1)))
 		return false;
 	memcpy(ask->bait, "\x0f\x01\xc1", VMCALL_LENGTH);
-	if (q->access != CASE_FETCH)
+	if (q->implicit) { /* data of ring 3, whose limit comes back */
+		ask->bait[0] = (uint8_t)(ask->bait_at >> 12);
+		ask->bait[1] = (uint8_t)(ask->bait_at >> 20);
+		ask->bait[2] = 0;
+		ask->bait[5] = 0xf3;
+		ask->bait[6] = 0x45;
+	} else if (q->access != CASE_FETCH) {
 		ask->bait[0] = q->access == CASE_READ ? (uint8_t)(0x5b ^ (ask->bait_at >> 12)) | 1 : 0;
+	}
 	return true;
 }
 
-static void add_segment(unsigned n, unsigned selector, uint64_t rights, uint64_t limit)
+static void add_segment(unsigned n, unsigned selector, uint64_t rights, uint64_t limit, uint64_t base)
 {
 	add(0x0800 + 2 * n, selector);
 	add(0x4800 + 2 * n, limit);
 	add(0x4814 + 2 * n, rights);
-	add(0x6806 + 2 * n, 0);
+	add(0x6806 + 2 * n, base);
 }
 
 /* The VMCS. The order of segments: ES, CS, SS, DS, FS, GS, LDTR, TR. */
 static void add_fields(const struct case_question *q, const struct world *w, uint64_t pdptr)
 {
 	bool lma = q->efer & BIT(10), code64 = lma && !q->compatibility;
-	uint64_t dpl = q->user ? 0x60 : 0;
-	unsigned rpl = q->user ? 3 : 0;
+	uint64_t dpl = w->ring3 ? 0x60 : 0;
+	unsigned rpl = w->ring3 ? 3 : 0;
 
 	out.head.fields = 0;
 	out.pair[out.head.words] = (struct pair){ 0x4000, 0 };
@@ -587,7 +690,7 @@ static void add_fields(const struct case_question *q, const struct world *w, uin
 	add(0x401a, 0);
 	add(0x6000, 0);                                      /* the guest owns all of CR0 and CR4 */
 	add(0x6002, 0);
-	add(0x201a, q->eptp);
+	add(0x201a, w->eptp);
 	add(0x2800, ~(uint64_t)0);
 	add(0x2802, 0);
 	add(0x2806, q->efer);
@@ -600,10 +703,10 @@ static void add_fields(const struct case_question *q, const struct world *w, uin
 	for (unsigned n = 0; n < 6; n++) {
 		bool code = n == 1;
 
-		add_segment(n, (code ? 8 : 16) | rpl, (code ? code64 ? 0xa09b : 0xc09b : 0xc093) | dpl, 0xffffffff);
+		add_segment(n, (code ? 8 : 16) | rpl, (code ? code64 ? 0xa09b : 0xc09b : 0xc093) | dpl, 0xffffffff, 0);
 	}
-	add_segment(6, 0, 0x10000, 0);
-	add_segment(7, 24, 0x8b, 0x67);
+	add_segment(6, 0, q->implicit ? 0x82 : 0x10000, q->implicit ? 7 : 0, q->implicit ? q->va : 0);
+	add_segment(7, 24, 0x8b, 0x67, 0);
 	add(0x6816, 0);
 	add(0x4810, 0xffff);
 	add(0x6818, 0);
@@ -619,45 +722,69 @@ static void add_fields(const struct case_question *q, const struct world *w, uin
 		add(0x280a + 2 * i, w->levels != 3 ? 0 : i == w->pdptr ? pdptr : q->pdpte[i]);
 }
 
-/* ---- Asking -------------------------------------------------------------------------------------------------------------- */
+/* ---- What can be asked ------------------------------------------------------------------------------------------- */
 
-#define EPT_FEATURES ((unsigned)(CASE_EPT_EXEC_ONLY | CASE_EPT_2M | CASE_EPT_1G | CASE_EPT_AD))
-#define FEATURES ((unsigned)(CASE_PSE | CASE_PSE36 | CASE_PAE | CASE_NX | CASE_PAT | CASE_PAGE1GB | CASE_SMEP | CASE_SMAP))
+#define EPT_PAGES    ((unsigned)(CASE_EPT_EXEC_ONLY | CASE_EPT_2M | CASE_EPT_1G))
+#define EPT_FEATURES (EPT_PAGES | CASE_EPT_AD)
+#define FEATURES     ((unsigned)(CASE_PSE | CASE_PSE36 | CASE_PAE | CASE_NX | CASE_PAT | CASE_PAGE1GB | CASE_SMEP | \
+				 CASE_SMAP | CASE_PKU))
 
+static uint64_t canonical(uint64_t va)
+{
+	return (uint64_t)((int64_t)(va << 16) >> 16);
+}
+
+/* Bochs's CPU has all of FEATURES. What matters only if a register turns it on, as SMEP, may lack in the case. */
+static bool is_its_cpu(const struct case_question *q, unsigned levels)
+{
+	static const unsigned formats[] = { 0, 0, CASE_PSE36 | CASE_PAT, CASE_PAT, CASE_PAGE1GB };
+
+	if (q->profile != CASE_INTEL || q->maxphyaddr != MAXPHYADDR || q->knobs || (~q->features & formats[levels]))
+		return false;
+	if (q->stage2 == CASE_ONE_DIMENSION)
+		return true;
+	return q->stage2 == CASE_EPT && !q->mbec && (q->ept_features & EPT_PAGES) == EPT_PAGES &&
+	       !(q->ept_features & ~(EPT_FEATURES | CASE_EPT_5L));
+}
+
+/* The registers are such as the VMCS can give to a guest, and nothing is where the oracle's own pages have to be. */
 static bool is_possible(const struct case_question *q)
 {
-	uint64_t cr4 = BIT(4) | BIT(5) | BIT(20) | BIT(21), narrow = BIT(63) | ~(BIT(MAXPHYADDR) - 1);
+	uint64_t cr4 = BIT(4) | BIT(5) | BIT(20) | BIT(21) | BIT(22), narrow = BIT(63) | ~(BIT(MAXPHYADDR) - 1);
+	uint64_t root = q->cr3 & ~(PAGE - 1) & ~BIT(39), ept_root = q->eptp & 0xfffffff000;
 	unsigned levels = levels_of(q);
 
-	if (q->profile != CASE_INTEL || q->stage2 != CASE_EPT || q->maxphyaddr != MAXPHYADDR || q->knobs || q->mbec ||
-	    q->implicit || (q->cr0 & ~(BIT(0) | BIT(16) | BIT(31) | BIT(5))) || (q->cr4 & ~cr4) ||
+	if (!is_its_cpu(q, levels) || (q->cr0 & ~(BIT(0) | BIT(16) | BIT(31) | BIT(5))) || (q->cr4 & ~cr4) ||
 	    (q->efer & ~(BIT(8) | BIT(10) | BIT(11))))
 		return false;
-	if ((q->features & FEATURES) != FEATURES || q->ept_features != EPT_FEATURES)
+	if (!(q->cr0 & 1) || !!(q->efer & BIT(10)) != (levels && (q->efer & BIT(8))))
 		return false;
-	if ((q->eptp & 0xf80) || (q->eptp >> 3 & 7) != 3 || q->eptp >> MAXPHYADDR || !is_ram(q->eptp & 0xfffffff000, 4096))
+	if (q->compatibility && levels < 4)
 		return false;
-	if ((q->eptp >> 12) == OWN >> 12)
+	if (q->stage2 && ((q->eptp & 0xf80) || (q->eptp >> 3 & 7) != 3 || q->eptp >> MAXPHYADDR))
 		return false;
-	if (levels && (q->cr3 >> (levels == 2 ? 32 : 39)))
+	if (q->stage2 && !is_ram(ept_root, PAGE))
 		return false;
-	if ((q->cr3 & ~(PAGE - 1)) >= OWN && (q->cr3 & ~(PAGE - 1)) < OWN_END)
+	if (has_keys(q) && q->pkru >> 30) /* the key of the oracle's own pages */
 		return false;
-	if (levels < 4 && q->va >> 32)
+	if (levels && q->cr3 >> (levels == 4 ? MAXPHYADDR : 32))
 		return false;
-	if (levels == 3 && !q->has_pdpte)
+	if (root >= OWN && root < OWN_END)
 		return false;
-	for (unsigned i = 0; levels == 3 && i < 4; i++)
+	if ((levels < 4 || q->compatibility) && q->va >> 32)
+		return false;
+	for (unsigned i = 0; levels == 3 && q->has_pdpte && i < 4; i++)
 		if ((q->pdpte[i] & 1) && (q->pdpte[i] & (narrow | 0x1e6)))
 			return false;
 	if (!levels && q->va >= OWN && q->va < OWN_END)
 		return false;
-	if (levels == 4 && q->compatibility && q->va >> 32)
-		return false;
+	if (q->implicit) /* a descriptor of 8 bytes that is read; the VMCS takes no other base */
+		return q->access == CASE_READ && !q->stack && !(q->va & 7) && (levels < 4 || canonical(q->va) == q->va);
 	/* A jump to where no canonical address is never begins. */
-	return !(q->access == CASE_FETCH && levels == 4 && (uint64_t)((int64_t)(q->va << 16) >> 16) != q->va) &&
-	       !(q->access == CASE_FETCH && q->stack);
+	return q->access != CASE_FETCH || (!q->stack && (levels < 4 || canonical(q->va) == q->va));
 }
+
+/* ---- Asking ------------------------------------------------------------------------------------------------------ */
 
 static bool send(void)
 {
@@ -692,6 +819,8 @@ static bool took_bait(const struct case_question *q, const struct answer *in)
 {
 	if (!sight.leads)
 		return false;
+	if (q->implicit)
+		return in->rax == (0x50000 | (uint64_t)out.head.bait[1] << 8 | out.head.bait[0]);
 	if (q->access == CASE_READ)
 		return (uint8_t)in->rax == out.head.bait[0];
 	return q->access == CASE_FETCH || in->bait == WRITTEN;
@@ -739,26 +868,36 @@ static enum oracle_result understand(const struct case_question *q, const struct
 		a->gpa = in->gpa;
 		return ORACLE_ANSWERED;
 	}
-	fprintf(stderr, "bochs: exit %#llx, vector %u, error code %#llx, RIP %#llx\n", (unsigned long long)in->reason, vector,
-		(unsigned long long)in->error_code, (unsigned long long)in->rip);
+	fprintf(stderr, "bochs: exit %#llx, vector %u, error code %#llx, RIP %#llx\n", (unsigned long long)in->reason,
+		vector, (unsigned long long)in->error_code, (unsigned long long)in->rip);
 	a->outcome = CASE_BAD_STATE; /* which the library never says of these cases */
 	return ORACLE_ANSWERED;
 }
 
-static enum oracle_result ask(const struct case_question *q, struct case_answer *a)
+static void begin(const struct case_question *q)
+{
+	memset(&out.head, 0, sizeof(out.head));
+	for (unsigned i = 0; i < q->memory.count; i++)
+		add(q->memory.address[i], q->memory.value[i]);
+	out.head.case_words = q->memory.count;
+}
+
+static bool converse(const struct case_question *q, struct answer *in, struct case_answer *a)
+{
+	if (send() && receive(in, q, a))
+		return true;
+	fprintf(stderr, "bochs: no answer; %s\n", has_ended() ? "Bochs has ended" : "Bochs is stopped");
+	stop();
+	return false;
+}
+
+static enum oracle_result ask_access(const struct case_question *q, struct case_answer *a)
 {
 	struct answer in;
 	struct world w;
 	uint64_t at;
 
-	if (bochs.disk < 0)
-		return ORACLE_BROKEN;
-	if (!is_possible(q))
-		return ORACLE_OUTSIDE;
-	memset(&out.head, 0, sizeof(out.head));
-	for (unsigned i = 0; i < q->memory.count; i++)
-		add(q->memory.address[i], q->memory.value[i]);
-	out.head.case_words = q->memory.count;
+	begin(q);
 	if (!add_bait(q))
 		return ORACLE_OUTSIDE;
 	plan_world(q, &w);
@@ -766,48 +905,183 @@ static enum oracle_result ask(const struct case_question *q, struct case_answer 
 	at = add_code(q, &w);
 	add_fields(q, &w, prime(GUEST_PD) | 1);
 	out.head.rax = BIT(62) | WRITTEN;
-	out.head.rbx = out.head.rbp = q->va;
-	out.head.rcx = w.window;
+	out.head.rbx = q->implicit ? (w.ring3 ? 7 : 4) : q->va;
+	out.head.rbp = q->va;
+	out.head.rcx = w.window + (w.half >> 39) * 8;
 	out.head.mm0 = w.entry;
-	if (!send() || !receive(&in, q, a)) {
-		fprintf(stderr, "bochs: no answer; %s\n", has_ended() ? "Bochs has ended" : "Bochs is stopped");
-		stop();
+	out.head.pkru = q->pkru;
+	if (!converse(q, &in, a))
 		return ORACLE_BROKEN;
-	}
 	return understand(q, &w, &in, at, a);
 }
 
-/* ---- Cases that can be asked ------------------------------------------------------------------------------------------------ */
+/*
+ * PAE's PDPTEs, loaded as MOV CR3 does: ring 0, with TF, so that #DB comes before the next instruction would be
+ * fetched. *loaded: they are; else a has the answer.
+ */
+static enum oracle_result
+ask_pdptes(const struct case_question *q, struct case_answer *a, uint64_t *pdpte, bool *loaded)
+{
+	/* mov edx, [esp], so that the stack is in the TLB; movq [ecx], mm0; popf; mov cr3, eax */
+	static const uint8_t code[16] = { 0x8b, 0x14, 0x24, 0x0f, 0x7f, 0x01, 0x9d, 0x0f, 0x22, 0xd8 };
+	const uint64_t mov_cr3 = 7, next = 10;
+	static struct case_question other;
+	struct answer in;
+	struct world w;
+	uint64_t words[2];
+
+	*loaded = false;
+	other = *q;
+	other.user = other.implicit = other.stack = false;
+	other.access = CASE_FETCH;
+	memset(other.pdpte, 0, sizeof(other.pdpte));
+	begin(q);
+	plan_world(&other, &w);
+	make_world(&other, &w);
+	memcpy(words, code, sizeof(code));
+	add_word(prime(CODE), words[0]);
+	add_word(prime(CODE) + 8, words[1]);
+	add_word(prime(CODE) + 32, 0x102);
+	add_fields(&other, &w, prime(GUEST_PD) | 1);
+	add(0x681c, w.code + 32);
+	out.head.rax = q->cr3;
+	out.head.rcx = w.window;
+	out.head.mm0 = w.entry;
+	if (!converse(q, &in, a))
+		return ORACLE_BROKEN;
+	memcpy(pdpte, in.pdpte, sizeof(in.pdpte));
+	*loaded = !in.status && !in.reason && (in.info & 0xff) == 1 && in.rip == w.code + next;
+	if (*loaded)
+		return ORACLE_ANSWERED;
+	if (!in.status && !in.reason && (in.info & 0xff) == 13 && !in.error_code && in.rip == w.code + mov_cr3) {
+		a->outcome = CASE_PDPTE_FAULT;
+		return ORACLE_ANSWERED;
+	}
+	return understand(&other, &w, &in, w.code + mov_cr3, a);
+}
+
+static enum oracle_result ask(const struct case_question *q, struct case_answer *a)
+{
+	static struct case_question other;
+	enum oracle_result result;
+	bool loaded;
+
+	if (bochs.disk < 0)
+		return ORACLE_BROKEN;
+	if (!is_possible(q) || !find_page(q))
+		return ORACLE_OUTSIDE;
+	if (levels_of(q) != 3 || q->has_pdpte)
+		return ask_access(q, a);
+	other = *q;
+	result = ask_pdptes(q, a, other.pdpte, &loaded);
+	if (result != ORACLE_ANSWERED || !loaded)
+		return result;
+	other.has_pdpte = true;
+	memcpy(other.memory.value, a->value, q->memory.count * sizeof(*a->value));
+	return is_possible(&other) ? ask_access(&other, a) : ORACLE_OUTSIDE;
+}
+
+/* ---- Cases that can be asked ------------------------------------------------------------------------------------- */
+
+/* Of a second stage of five levels, what is under the root's entry for the addresses that there are. */
+static void make_four_levels(struct case_question *q)
+{
+	int at = case_find(&q->memory, q->eptp & 0xfffffff000);
+	uint64_t table = at < 0 ? 0 : q->memory.value[at] & 0xfffffff000;
+
+	if ((q->eptp >> 3 & 7) == 4 && is_ram(table, PAGE) && table < GENERATE_MEMORY)
+		q->eptp = table | (q->eptp & (PAGE - 1));
+	q->eptp = (q->eptp & ~(uint64_t)0x38) | 0x18;
+}
+
+/* If the access goes to where no memory is, or a table: the last entry is made to lead to memory, if it can. */
+static void make_page(struct dice *d, struct case_question *q)
+{
+	static struct library_run run;
+	static struct case_answer a;
+	const struct pagewalk_stage *s = q->stage2 ? &run.walk.nested : &run.walk.guest;
+	uint64_t keep = 0xfff, pa;
+	int at;
+
+	library_walk_run(q, &a, &run);
+	if (a.outcome != CASE_TRANSLATED || (is_ram(a.pa, 8) && !has_word(q, a.pa, 8)))
+		return;
+	if (!q->stage2 && !levels_of(q)) {
+		q->va = OWN_END + (dice_bits(d) & 0x3ffffff8);
+		return;
+	}
+	pa = s->entry[s->level - 1].pa;
+	at = case_find(&q->memory, pa & ~(uint64_t)7);
+	if (at < 0)
+		return;
+	if (!q->stage2 && levels_of(q) == 2) {
+		uint32_t address = (uint32_t)dice_bits(d) & (s->level == 2 ? 0x7fc00000 : 0x7ffff000);
+
+		if (s->level == 2)
+			keep |= 0x200000; /* which is reserved, and the others are address */
+		q->memory.value[at] &= ~((uint64_t)(uint32_t)~keep << (pa & 4) * 8);
+		q->memory.value[at] |= (uint64_t)address << (pa & 4) * 8;
+		return;
+	}
+	keep |= s->level > 1 ? 0x1000 : 0;
+	q->memory.value[at] &= ~((BIT(MAXPHYADDR) - 1) & ~keep);
+	q->memory.value[at] |= dice_bits(d) & (MEMORY_END - 1) & ~(BIT(12 + 9 * (s->level - 1)) - 1);
+}
+
+/* A stray bit in one of the entries that the walk comes to last; most of generate()'s are not on the way. */
+static void stray(struct dice *d, struct case_question *q)
+{
+	static struct library_run run;
+	static struct case_answer a;
+	const struct pagewalk_stage *s = &run.walk.guest;
+	const struct pagewalk_entry *e;
+	int at, level;
+
+	memset(&run.walk, 0, sizeof(run.walk));
+	library_walk_run(q, &a, &run);
+	if (q->stage2 && (!s->max_level || !dice_one_in(d, 4)))
+		s = &run.walk.nested;
+	if (!s->max_level || !s->level)
+		return;
+	level = s->level + (dice_one_in(d, 2) ? (int)dice_below(d, (unsigned)(s->max_level - s->level + 1)) : 0);
+	e = &s->entry[level - 1];
+	at = case_find(&q->memory, e->pa & ~(uint64_t)7);
+	if (at >= 0)
+		q->memory.value[at] ^= BIT(dice_below(d, 64));
+}
 
 static void prepare(struct dice *d, struct case_question *q)
 {
 	unsigned levels;
 
 	q->knobs = 0;
-	q->mbec = q->implicit = false;
-	q->eptp = (q->eptp & ~(uint64_t)0x38) | 0x18;
-	q->cr4 &= ~(BIT(12) | BIT(22));
+	q->mbec = false;
+	q->cr4 &= ~BIT(12);
+	q->pkru &= 0x3fffffff; /* one key is for the oracle's own pages */
 	q->ept_features = EPT_FEATURES;
 	q->memory.size = MEMORY_END;
+	if (q->stage2)
+		make_four_levels(q);
 	levels = levels_of(q);
-	q->cr3 &= levels == 2 ? 0xffffffff : BIT(39) - 1;
-	if (levels < 4)
+	q->cr3 &= levels == 4 ? BIT(MAXPHYADDR) - 1 : 0xffffffff;
+	if (levels < 4 || q->compatibility)
 		q->va &= 0xffffffff;
-	if (levels == 4 && q->access == CASE_FETCH)
-		q->va = (uint64_t)((int64_t)(q->va << 16) >> 16);
-	if (q->compatibility)
-		q->va &= 0xffffffff;
-	q->va &= q->access == CASE_FETCH ? ~(uint64_t)3 : ~(uint64_t)0;
-	if (levels == 3 && !q->has_pdpte) {
-		q->has_pdpte = true;
-		memset(q->pdpte, 0, sizeof(q->pdpte));
+	if (q->access != CASE_READ)
+		q->implicit = false;
+	if (q->implicit) {
+		q->stack = false;
+		q->va &= ~(uint64_t)7;
 	}
+	if (levels == 4 && (q->access == CASE_FETCH || q->implicit))
+		q->va = canonical(q->va);
+	q->va &= q->access == CASE_FETCH ? ~(uint64_t)3 : ~(uint64_t)0;
 	for (unsigned i = 0; i < 4; i++)
 		q->pdpte[i] &= (BIT(MAXPHYADDR) - 1) & ~(uint64_t)0x1e6;
-	/* Pages where there is memory: of most of the second stage's that lead elsewhere, the upper bits go. */
-	for (unsigned w = 0; w < q->memory.count; w++)
-		if (dice_one_in(d, 2))
-			q->memory.value[w] &= ~(BIT(51) - MEMORY_END) | 0x7000000 >> 27;
+	make_page(d, q);
+	if (dice_one_in(d, 6)) {
+		stray(d, q);
+		make_page(d, q);
+	}
 }
 
 static unsigned explain(const struct case_question *q, const struct case_answer *ours, struct case_answer *theirs)
@@ -831,19 +1105,22 @@ struct oracle oracle_bochs = {
 	.version = version,
 	.sees = VECTOR_PA | VECTOR_VECTOR | VECTOR_ERROR_CODE | VECTOR_CR2 | VECTOR_EXIT_QUALIFICATION | VECTOR_GPA,
 	.jobs = 1,
-	.outcomes = 1 << CASE_TRANSLATED | 1 << CASE_PAGE_FAULT | 1 << CASE_EPT_VIOLATION | 1 << CASE_EPT_MISCONFIG,
-	.limits = { .profiles = 1 << CASE_INTEL, .stages = 1 << CASE_EPT, .maxphyaddr = MAXPHYADDR,
-		    .have = FEATURES,
-		    .lack = CASE_PKU | CASE_LA57, .modes = 1 << 0 | 1 << 2 | 1 << 3 | 1 << 4, .wild = true },
+	.outcomes = 1 << CASE_TRANSLATED | 1 << CASE_PAGE_FAULT | 1 << CASE_PDPTE_FAULT | 1 << CASE_NON_CANONICAL |
+		    1 << CASE_EPT_VIOLATION | 1 << CASE_EPT_MISCONFIG,
+	.limits = { .profiles = 1 << CASE_INTEL, .stages = 1 << CASE_ONE_DIMENSION | 1 << CASE_EPT,
+		    .maxphyaddr = MAXPHYADDR, .have = FEATURES, .lack = CASE_LA57,
+		    .modes = 1 << 0 | 1 << 2 | 1 << 3 | 1 << 4, .wild = true },
 	.start = start,
 	.stop = stop,
 	.prepare = prepare,
 	.ask = ask,
 	.explain = explain,
 	.known = {
-		{ "BOCHS-6", "EPT's write right is not checked when A or D of a guest's entry is set, with EPT's own A/D flags off" },
-		{ "BOCHS-7", "an access to a guest's table sets bit 1 of the qualification without bit 0, with EPT's A/D flags on" },
+		{ "BOCHS-6", "with EPT's A/D flags off, EPT's W is not checked when A or D of a guest's entry is set" },
+		{ "BOCHS-7", "with EPT's A/D flags on, a guest's table sets qualification bit 1 without bit 0" },
 		{ "BOCHS-9", "bit 12 of an EPT entry that maps 2 MiB or 1 GiB is not reserved" },
 		{ "BOCHS-10", "A and D of the guest's entries are set before the EPT is asked for the page" },
+		{ "BOCHS-2", "implicit accesses pass SMAP when EFLAGS.AC is 1" },
+		{ "BOCHS-1", "PKRU goes by the access, not by the page; of a supervisor's, write-disable alone" },
 	},
 };

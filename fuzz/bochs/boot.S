@@ -109,8 +109,8 @@ own_gdtr: .word . - own_gdt - 1
 
 	.text
 /*
- * unsigned enter(const struct ask *): enters the guest of the current VMCS with the registers of the question. 0: it has
- * come back, its RAX is in guest_rax; 1, 2: VMfailInvalid, VMfailValid.
+ * unsigned enter(const struct ask *): enters the guest of the current VMCS with the registers of the question. 0: it
+ * has come back, its RAX is in guest_rax; 1, 2: VMfailInvalid, VMfailValid.
  */
 	.globl enter
 enter:

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * guest.c: runs in Bochs, in VMX root operation. Reads questions from the disk, writes their words into memory and their
- * fields into the VMCS, enters, and writes to the disk what came of it. It knows nothing of paging: bochs.c does.
+ * guest.c: runs in Bochs, in VMX root operation. Reads questions from the disk, writes their words into memory and
+ * their fields into the VMCS, enters, and writes to the disk what came of it. It knows nothing of paging: bochs.c does.
  */
 #include <stdbool.h>
 
@@ -90,7 +90,7 @@ static void write_sector(uint32_t sector, const void *from)
 	wait_for_disk(false);
 }
 
-/* ---- VMX ---------------------------------------------------------------------------------------------------------- */
+/* ---- VMX --------------------------------------------------------------------------------------------------------- */
 
 #define CONTROL_PIN 0x4000
 #define CONTROL_PROCESSOR 0x4002
@@ -102,8 +102,8 @@ static void write_sector(uint32_t sector, const void *from)
 static uint64_t allowed(uint64_t field, uint64_t value)
 {
 	static const struct { uint32_t field, msr; } controls[] = {
-		{ CONTROL_PIN, 0x481 }, { CONTROL_PROCESSOR, 0x482 }, { CONTROL_EXIT, 0x483 }, { CONTROL_ENTRY, 0x484 },
-		{ CONTROL_SECONDARY, 0x48b },
+		{ CONTROL_PIN, 0x481 }, { CONTROL_PROCESSOR, 0x48e }, /* which lets CR3 be loaded */
+		{ CONTROL_EXIT, 0x483 }, { CONTROL_ENTRY, 0x484 }, { CONTROL_SECONDARY, 0x48b },
 	};
 
 	for (unsigned i = 0; i < sizeof(controls) / sizeof(controls[0]); i++)
@@ -161,7 +161,7 @@ static void forget_translations(void)
 	__asm__ volatile("invept %0, %1" : : "m"(all), "r"((uint64_t)2) : "cc", "memory");
 }
 
-/* ---- One question ------------------------------------------------------------------------------------------------- */
+/* ---- One question ------------------------------------------------------------------------------------------------ */
 
 static void answer(const struct ask *ask, struct answer *a)
 {
@@ -178,6 +178,7 @@ static void answer(const struct ask *ask, struct answer *a)
 		for (unsigned i = 0; i < ask->fields; i++)
 			vmwrite(field[i].key, allowed(field[i].key, field[i].value));
 		forget_translations();
+		__asm__ volatile("wrpkru" : : "a"((uint32_t)ask->pkru), "c"(0), "d"(0));
 		a->status = enter(ask);
 	}
 	a->instruction_error = vmread(0x4400);
@@ -187,6 +188,8 @@ static void answer(const struct ask *ask, struct answer *a)
 	a->info = vmread(0x4404);
 	a->error_code = vmread(0x4406);
 	a->rip = vmread(0x681e);
+	for (unsigned i = 0; i < 4; i++)
+		a->pdpte[i] = vmread(0x280a + 2 * i);
 	a->rax = guest_rax;
 	a->bait = ask->bait_size ? *bait : 0;
 	for (unsigned i = 0; i < ask->bait_size; i++)
@@ -203,10 +206,12 @@ void guest_main(void)
 	struct answer *a = (struct answer *)ANSWER_BUFFER;
 	struct hello *hello = (struct hello *)ANSWER_BUFFER;
 	uint32_t eax = 0x80000008, ebx, ecx = 0, edx, last = 0;
+	uint64_t cr4;
 
 	for (uint64_t at = 0; at < LOW_END; at += 8)
 		*(volatile uint64_t *)at = 0;
 	outb(0x3f6, 2); /* no interrupts */
+	__asm__ volatile("mov %%cr4, %0; bts $22, %0; mov %0, %%cr4" : "=r"(cr4) : : "cc"); /* PKE, for WRPKRU */
 	__asm__ volatile("cpuid" : "+a"(eax), "=b"(ebx), "+c"(ecx), "=d"(edx));
 	hello->phys_bits = eax & 255;
 	hello->ept_capabilities = rdmsr(0x48c);

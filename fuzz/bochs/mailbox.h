@@ -14,7 +14,8 @@
 #define DISK_SECTORS    (16 * 63 * 2)
 
 /* Physical memory. The case's has all but these: what is under it, and the guest's own megabyte. */
-#define MEMORY_END      0x8000000 /* 128 MiB */
+#define MEMORY_END      0x80000000 /* 2 GiB */
+#define MACHINE_MEMORY  0x81000000 /* the firmware has its tables at the end */
 #define LOW_END         0x9f000
 #define OWN             0x100000
 #define OWN_END         0x200000
@@ -50,7 +51,8 @@ struct ask {
 	uint64_t bait_at;               /* bytes of bait[] go there; one comes back */
 	uint8_t bait[8];
 	uint64_t rax, rbx, rcx, rbp, mm0;
-	uint8_t pad[SECTOR - 80];
+	uint64_t pkru;
+	uint8_t pad[SECTOR - 88];
 	struct pair pair[];             /* words, then fields */
 };
 
@@ -58,7 +60,8 @@ struct answer {
 	uint32_t seq, status;           /* status: 0, or VMfail's 1 or 2 */
 	uint64_t instruction_error, reason, qualification, gpa, info, error_code, rip, rax;
 	uint64_t bait;                  /* the byte there, afterwards */
-	uint8_t pad[SECTOR - 80];
+	uint64_t pdpte[4];
+	uint8_t pad[SECTOR - 112];
 	uint64_t value[];               /* of the case's words */
 };
 #endif

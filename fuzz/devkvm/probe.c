@@ -541,6 +541,8 @@ static bool make_plan(const struct case_question *q, struct plan *p)
 	} else if (q->knobs) {
 		return false;
 	}
+	if (probe.kind == PROBE_SHADOW && (q->features & CASE_PAGE1GB)) /* it has none */
+		return false;
 	if (probe.kind == PROBE_NESTED && !(q->features & CASE_PAGE1GB)) /* KVM over nested paging goes by the CPU's, not CPUID */
 		return false;
 	if (q->stage2 || q->has_pdpte || q->memory.size & (PAGE - 1) || !q->memory.size ||

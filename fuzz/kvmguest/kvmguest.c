@@ -89,17 +89,17 @@ static bool find_files(char *kernel, char *initramfs, size_t n)
 	return !access(kernel, R_OK) && !access(initramfs, R_OK);
 }
 
+/* The number alone: the rest is in the oracle qemu's. */
 static void add_qemu_version(void)
 {
-	char line[128] = "";
+	char number[32] = "";
 	FILE *f = popen("qemu-system-x86_64 --version 2>/dev/null", "r");
 
 	if (!f)
 		return;
-	if (fgets(line, sizeof(line), f)) {
-		line[strcspn(line, "\n")] = 0;
-		strncat(version, " in ", sizeof(version) - strlen(version) - 1);
-		strncat(version, line, sizeof(version) - strlen(version) - 1);
+	if (fscanf(f, "QEMU emulator version %31s", number) == 1) {
+		strncat(version, " in QEMU ", sizeof(version) - strlen(version) - 1);
+		strncat(version, number, sizeof(version) - strlen(version) - 1);
 	}
 	pclose(f);
 }

@@ -910,7 +910,7 @@ static bool start(char *reason, size_t n)
 		snprintf(reason, n, "qemu-system-x86_64 does not run (apt-get install qemu-system-x86)");
 		return false;
 	}
-	snprintf(version, sizeof(version), "%s, TCG", line);
+	snprintf(version, sizeof(version), "%s TCG", line);
 	if (start_machine(CASE_INTEL, FEATURES_ALL, reason, n))
 		return true;
 	stop();

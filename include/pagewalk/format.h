@@ -230,7 +230,6 @@ pagewalk_set_format_ept_(struct pagewalk_page_format *f, const struct pagewalk_c
 	}
 
 	/* EPT-3 a, b, f; a bit for each value of memory type (5:3) and X, W, R (2:0). */
-	f->bad_mt_xwr = 0;
 	for (type = 0; type < 8; type++) {
 		uint64_t bad = PAGEWALK_BIT(2) | PAGEWALK_BIT(6);         /* W without R */
 		if (!(cpu->features & PAGEWALK_FEATURE_EPT_EXEC_ONLY))
