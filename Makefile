@@ -8,6 +8,7 @@
 #   make fuzz DURATION=s each libFuzzer target, and random walks against the model and each oracle, for so long each
 #   make coverage        lines, branches and MC/DC of include/ that the suites reach (installs clang-19)
 #   make mutate          changes include/ in one place after the other: do the tests tell? MUTATE="--file fault.h", tests/mutate.pl
+#   make prove           Frama-C's Eva: no undefined behaviour, bounds, fields in range; tests/prove (installs frama-c-base)
 #   make bench           the cost of a walk, as a ratio to bare loads in the same run
 #   make clean
 
@@ -34,7 +35,7 @@ JANSSON = -l:libjansson.a
 DEMO_PACKAGES = gcc libc6-dev libjansson-dev
 TEST_PACKAGES = gcc g++ libc6-dev libjansson-dev libcriterion-dev clang libclang-rt-14-dev gcc-12-multilib g++-12-multilib \
 	gcc-s390x-linux-gnu libc6-dev-s390x-cross qemu-user qemu-system-x86 busybox-static binutils perl \
-	linux-source-6.12 xz-utils bochs bochsbios vgabios
+	linux-source-6.12 xz-utils bochs bochsbios vgabios frama-c-base
 
 all: build/pagewalk
 
@@ -185,6 +186,10 @@ coverage:
 	@tests/packages.sh clang-19 llvm-19 libclang-rt-19-dev libc6-dev libjansson-dev perl
 	@tests/coverage.pl $(CPPFLAGS_ALL)
 
+prove:
+	@tests/packages.sh frama-c-base gcc libc6-dev perl
+	@tests/prove/prove.sh $(HARNESS)
+
 MUTATE =
 mutate:
 	@tests/packages.sh gcc libc6-dev libjansson-dev perl
@@ -211,4 +216,5 @@ install: build/pagewalk
 clean:
 	rm -rf build
 
-.PHONY: all run-vectors bench fuzz coverage mutate demo packages test install clean
+HARNESS =
+.PHONY: all run-vectors bench fuzz coverage prove mutate demo packages test install clean

@@ -69,6 +69,8 @@ stage 'command, ASan UBSan leaks' tests/test_command.sh build/pagewalk-sanitized
 stage 'build, races' make --no-print-directory build/race
 stage 'races, TSan' build/race --seconds 16
 say races--tsan '/walks:/p'
+stage 'proof' tests/prove/prove.sh
+say proof '/^prove: /p'
 stage 'build, oracles' make --no-print-directory build/differ
 for oracle in $(build/differ --list | grep -v model); do
 	seconds=${FUZZ_SECONDS:-60}

@@ -104,7 +104,7 @@ static inline uint64_t
 pagewalk_exit_qualification_(const struct PAGEWALK_TAG *w, uint64_t rights, const struct pagewalk_walk *out)
 {
 	uint64_t access = out->nested.access, q;
-	unsigned guest = out->guest.pte_access;
+	unsigned guest;
 
 	if (access & PAGEWALK_PFERR_GUEST_PAGE) /* a write of a table is a read-modify-write */
 		q = PAGEWALK_EPT_VIOLATION_READ | (access & PAGEWALK_PFERR_WRITE ? PAGEWALK_EPT_VIOLATION_WRITE : 0);
@@ -124,6 +124,7 @@ pagewalk_exit_qualification_(const struct PAGEWALK_TAG *w, uint64_t rights, cons
 	if (!(access & PAGEWALK_PFERR_GUEST_FINAL))
 		return q;
 	q |= PAGEWALK_EPT_VIOLATION_FINAL;
+	guest = out->guest.pte_access; /* written by now: the guest's tables have been walked */
 	if ((w->cpu.features & PAGEWALK_FEATURE_EPT_ADVANCED) && !(w->cpu.quirks & PAGEWALK_QUIRK_KVM_EXIT_INFO))
 		q |= (guest & PAGEWALK_ACC_USER ? PAGEWALK_EPT_VIOLATION_LA_USER : 0) |
 		     (guest & PAGEWALK_ACC_WRITE ? PAGEWALK_EPT_VIOLATION_LA_WRITE : 0) |

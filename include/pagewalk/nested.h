@@ -33,7 +33,8 @@ static inline enum pagewalk_status pagewalk_translate_gpa(const struct PAGEWALK_
 	if (n->fmt.kind < PAGEWALK_KIND_NPT) /* a guest's walker is no second stage, and could lead back here */
 		return PAGEWALK_BAD_STATE;
 	status = n->gva_to_gpa(n, gpa, access, out);
-	*pa = out->nested.gpa;
+	if (status == PAGEWALK_OK)
+		*pa = out->nested.gpa;
 	return status;
 }
 

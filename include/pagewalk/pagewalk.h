@@ -253,7 +253,7 @@ static inline unsigned pagewalk_page_shift(const struct pagewalk_walk *out)
 /* PAGEWALK_RIGHTS_... of a walk by w that was OK (PERM-2, EPT-6, NPT-4, NPT-7). */
 static inline unsigned pagewalk_rights(const struct PAGEWALK_TAG *w, const struct pagewalk_walk *out)
 {
-	unsigned guest = out->guest.pte_access, nested = out->nested.pte_access;
+	unsigned guest = out->guest.pte_access, nested;
 	bool user = (guest & PAGEWALK_ACC_USER) != 0;
 	unsigned rights = PAGEWALK_RIGHTS_READ | (user ? PAGEWALK_RIGHTS_USER : 0) |
 			  (guest & PAGEWALK_ACC_WRITE ? PAGEWALK_RIGHTS_WRITE : 0) |
@@ -262,6 +262,7 @@ static inline unsigned pagewalk_rights(const struct PAGEWALK_TAG *w, const struc
 
 	if (!out->nested.max_level)
 		return rights;
+	nested = out->nested.pte_access;
 	f = w->fmt.kind >= PAGEWALK_KIND_NPT ? &w->fmt : &w->ngpa_walk->fmt;
 	if (!(nested & PAGEWALK_ACC_WRITE))
 		rights &= ~PAGEWALK_RIGHTS_WRITE;
