@@ -67,7 +67,7 @@ stage 'suites, ASan UBSan leaks' build/tests-sanitized
 stage 'random walks, ASan UBSan' build/compare-sanitized $((cases / 50)) 2
 stage 'command, ASan UBSan leaks' tests/test_command.sh build/pagewalk-sanitized
 stage 'build, races' make --no-print-directory build/race
-stage 'races, TSan' build/race --seconds 16
+stage 'races, tsan' build/race --seconds 16
 say races--tsan '/walks:/p'
 stage 'proof' tests/prove/prove.sh
 say proof '/^prove: /p'

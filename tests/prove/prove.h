@@ -228,6 +228,7 @@ static enum pagewalk_status init_second(void)
 	any_cpu_for(&cpu, SECOND);
 	set_callbacks(&second);
 	set_registers(&second);
+	second.ngpa_walk = any & 1 ? &guest : NULL; /* a second stage has none of its own, whatever this says */
 	if (SECOND >= EPT4)
 		return init_ept(&second, &cpu, SECOND);
 	any_regs(&host, SECOND);

@@ -3,10 +3,11 @@
 #
 # report.pl: reads what prove.sh had Frama-C write.
 #
-#     report.pl [-p] [-v] HARNESS SECONDS LOG...       one harness; LOG.log and LOG.csv of each of its cases
+#     report.pl [-p] [-v] HARNESS SECONDS LOG...  one harness; LOG.log and LOG.csv of each of its cases
 #     report.pl -a HEADERS.i INCLUDE HERE LOG...  all of them: every function and every assertion is reached by one
 #
-# -p: not all of the cases, so that assertions may be out of reach. -v also prints the functions of which no case reaches all statements. Exit 1: something is not as it should be.
+# -p: not all of the cases, so that assertions may be out of reach. -v: also prints the functions of which no case
+# reaches every statement. Exit 1: something is not as it should be.
 use strict;
 use warnings;
 

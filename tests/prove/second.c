@@ -81,24 +81,48 @@ static void check(enum pagewalk_status status, const struct pagewalk_walk *out)
 #endif
 }
 
+/* Of the guest's part of the record a second stage writes nothing. */
+static void check_guest(const struct pagewalk_walk *out)
+{
+	//@ assert keeps_access: out->guest.access == 1 && out->guest.gpa == 2;
+	//@ assert keeps_level: out->guest.level == 3 && out->guest.page_shift == 4 && out->guest.pte_pkey == 5;
+	//@ assert keeps_entries: \forall integer i; 0 <= i < 5 ==> out->guest.entry[i].pte == 6 && out->guest.pt_access[i] == 7;
+#ifdef TABLE
+	//@ assert keeps_address: out->guest.address == 8 && out->guest.max_level == 5;
+	//@ assert keeps_rights: !\initialized(&out->guest.pte_access);
+#endif
+}
+
 int main(void)
 {
 	uint64_t address = any64, access = any64;
 	struct pagewalk_walk out;
 	enum pagewalk_status status;
+	int i;
 
 	if (init_second() != PAGEWALK_OK)
 		return 0;
-	out.guest.address = any64;
-	out.guest.max_level = any8;
+	out.guest.access = 1;
+	out.guest.gpa = 2;
+	out.guest.level = 3;
+	out.guest.page_shift = 4;
+	out.guest.pte_pkey = 5;
+	for (i = 0; i < PAGEWALK_MAX_LEVEL; i++) {
+		out.guest.entry[i].pte = 6;
+		out.guest.pt_access[i] = 7;
+	}
 	writable = true;
 #ifdef TABLE
 	/* For a guest table's entry, at its alignment. The guest's walk has no rights yet. */
 	access = PAGEWALK_PFERR_GUEST_PAGE | PAGEWALK_ACCESS_WRITE;
 	low = any & 1 ? 7 : 3;
+	out.guest.address = 8;
+	out.guest.max_level = 5;
 	second.gva_to_gpa = own_gva_to_gpa;
 #else
 	/* Any access, of whatever rights the guest's walk has found. */
+	out.guest.address = any64;
+	out.guest.max_level = any8;
 	out.guest.pte_access = any8 & PAGEWALK_ACC_ALL;
 #endif
 	address &= ~(uint64_t)low;
@@ -106,5 +130,6 @@ int main(void)
 	start_attempt();
 	status = second.gva_to_gpa(&second, address, access, &out);
 	check(status, &out);
+	check_guest(&out);
 	return 0;
 }
