@@ -11,10 +11,31 @@
 
 static char version[128];
 
+/* Whether KVM leaves walks to the CPU: then it is the CPU's walker that would answer. */
+static bool has_two_dimensions(void)
+{
+	static const char *const files[] = { "/sys/module/kvm_intel/parameters/ept", "/sys/module/kvm_amd/parameters/npt" };
+	bool yes = false;
+
+	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++) {
+		FILE *f = fopen(files[i], "r");
+		int c = f ? getc(f) : 'N';
+
+		yes |= c == 'Y' || c == '1';
+		if (f)
+			fclose(f);
+	}
+	return yes;
+}
+
 static bool start(char *reason, size_t n)
 {
 	struct utsname name;
 
+	if (has_two_dimensions()) {
+		snprintf(reason, n, "the KVM of this machine does not use shadow paging");
+		return false;
+	}
 	uname(&name);
 	snprintf(version, sizeof(version), "/dev/kvm of Linux %.60s", name.release);
 	return probe_open(PROBE_SHADOW, 0, reason, n);
